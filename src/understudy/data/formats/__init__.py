@@ -1,0 +1,31 @@
+"""Datasets in formats of others: which ones are known, and which one a path holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+GROUP = "understudy.formats"  # entry points of installed packages that add formats
+
+# name -> where the function lives that imports it; it is looked up when it is asked for.
+FORMATS: dict[str, str] = {
+    "zarr": "understudy.data.formats.zarr:import_folder",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Imported:
+    """What an import has made, and what of the source it could not carry over."""
+
+    dataset_folder: Path
+    episodes: int
+    not_carried: tuple[str, ...]  # a sentence each, to be shown
+
+
+def detect(path: Path) -> str | None:
+    """Return the name in FORMATS of the dataset at `path`, or None; nothing in it is decoded."""
+    if (path / ".zgroup").is_file() or (path / "meta" / "episode_ends" / ".zarray").is_file():
+        return "zarr"
+    return None

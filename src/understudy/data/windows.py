@@ -1,0 +1,275 @@
+"""Training samples: the last K observations and the next H actions, drawn by index gathers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from understudy.spec import ACTION, Spec
+
+TICK = "tick"
+BLOCK_SAMPLES = 4096  # samples gathered at a time; best of 512 to 65,536, benchmarks/windows.py
+
+
+class Columns(Protocol):
+    """What windows need of a dataset; `understudy.data.store.Dataset` is one."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+    @property
+    def tasks(self) -> Sequence[str]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def column(self, key: str) -> NDArray[Any]: ...
+
+
+class Frames(Protocol):
+    """Decoded camera frames; `understudy.data.frames.FrameCache` is one."""
+
+    def gather(
+        self, key: str, episode: NDArray[np.int64], tick: NDArray[np.int64]
+    ) -> NDArray[np.uint8]: ...
+
+
+@final
+@dataclass(frozen=True)
+class Batch:
+    """B samples. Windows that reach over an episode's edge repeat its first or last row."""
+
+    observations: Mapping[str, Tensor]  # {key: (B, K, *shape)}, oldest first; cameras uint8;
+    # and "tick" (B, K) int64, the ticks since the episode's beginning
+    actions: Tensor  # (B, H, A) from the current tick: float32, or int64 choices
+    valid: Tensor  # (B, H) bool: False past the episode's end
+    task: Tensor  # (B,) int64, index into `Windows.tasks`
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device."""
+        return Batch(
+            {key: value.to(device) for key, value in self.observations.items()},
+            self.actions.to(device),
+            self.valid.to(device),
+            self.task.to(device),
+        )
+
+    def _part(self, start: int, stop: int) -> Batch:
+        return Batch(
+            {key: value[start:stop] for key, value in self.observations.items()},
+            self.actions[start:stop],
+            self.valid[start:stop],
+            self.task[start:stop],
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Statistics:
+    """Exact statistics of one signal over all ticks, each (D,) float64."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+
+
+@final
+class Windows:
+    """All windows of some episodes of a dataset, one per tick.
+
+    `batch(step)` is a pure function of (seed, step, rank, world_size): every epoch is a new
+    permutation of all windows, cut into global batches of world_size * batch_size that are dealt
+    to the ranks in turn; a batch may straddle two epochs. Targets are the expert's labels where
+    there are any, else the actions. Raises ValueError when there is nothing to draw from, or
+    values are not finite.
+    """
+
+    def __init__(
+        self,
+        dataset: Columns,
+        *,
+        history: int,
+        horizon: int,
+        spec: Spec | None = None,
+        episodes: Sequence[int] | NDArray[np.int64] | None = None,
+        batch_size: int = 256,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        frames: Frames | None = None,
+    ) -> None:
+        for name, value in (("history", history), ("horizon", horizon), ("batch_size", batch_size)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} outside 0..{world_size - 1}")
+        self.spec = spec or dataset.spec  # `spec` may leave out observations that nobody reads
+        self.history, self.horizon = history, horizon
+        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.fingerprint = dataset.fingerprint
+        chosen = np.arange(len(dataset.lengths)) if episodes is None else np.asarray(episodes)
+        self.episodes = np.sort(chosen.astype(np.int64))
+        self._frames = frames
+        if self.spec.cameras and frames is None:
+            raise ValueError(f"the dataset has cameras {self.spec.cameras}: windows need `frames`")
+        self._index(dataset)
+        self._vectors = {key: self._column(dataset, key) for key in self.spec.vectors}
+        self._targets = _tensor(_targets(dataset, self._rows))  # (n, A)
+        texts = [str(dataset.tasks[i]) for i in self.episodes]
+        self.tasks = tuple(sorted(set(texts)))
+        numbers = {task: number for number, task in enumerate(self.tasks)}
+        per_episode = np.array([numbers[text] for text in texts], np.int64)
+        self._task = torch.from_numpy(per_episode[self._episode])
+        self._permutations: dict[int, NDArray[np.int64]] = {}
+        self._block: tuple[int, Batch] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def episode_count(self) -> int:
+        """Number of episodes that are drawn from."""
+        return len(self.episodes)
+
+    def batch(self, step: int) -> Batch:
+        """Return the samples of one optimisation step on this rank."""
+        if self.spec.cameras:
+            return self.gather(self._indices(step, 1))
+        steps = max(1, BLOCK_SAMPLES // self.batch_size)
+        first = step - step % steps
+        if self._block is None or self._block[0] != first:
+            self._block = (first, self.gather(self._indices(first, steps)))
+        start = (step - first) * self.batch_size
+        return self._block[1]._part(start, start + self.batch_size)
+
+    def every(self, batch_size: int = 1024) -> Iterator[Batch]:
+        """Yield each window once, in the order of the data."""
+        for start in range(0, len(self), batch_size):
+            yield self.gather(np.arange(start, min(start + batch_size, len(self))))
+
+    def statistics(self, key: str) -> Statistics:
+        """Return the exact statistics of a vector observation, or of the targets ("action")."""
+        values = self._targets if key == ACTION else self._vectors[key]
+        rows = values.numpy().reshape(len(values), -1).astype(np.float64)
+        return Statistics(rows.mean(0), rows.std(0), rows.min(0), rows.max(0))
+
+    def rows(self, key: str) -> Tensor:
+        """Return a vector observation at every tick that is drawn from, (n, *shape)."""
+        return self._vectors[key]
+
+    def gather(self, index: NDArray[np.int64]) -> Batch:
+        """Return the windows of these numbers, 0..len-1."""
+        seen = np.maximum(index[:, None] + np.arange(1 - self.history, 1), self._first[index, None])
+        ahead = index[:, None] + np.arange(self.horizon)
+        last = self._last[index, None]
+        flat_seen = torch.from_numpy(seen.reshape(-1))
+        observations = {
+            key: column.index_select(0, flat_seen).view(*seen.shape, *column.shape[1:])
+            for key, column in self._vectors.items()
+        }
+        observations[TICK] = torch.from_numpy(seen - self._first[index, None])
+        for key in self.spec.cameras:
+            observations[key] = self._camera(key, seen)
+        acted = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
+        return Batch(
+            observations=observations,
+            actions=self._targets.index_select(0, acted).view(*ahead.shape, -1),
+            valid=torch.from_numpy(ahead <= last),
+            task=self._task[torch.from_numpy(index)],
+        )
+
+    def _camera(self, key: str, seen: NDArray[np.int64]) -> Tensor:
+        assert self._frames is not None
+        flat = seen.reshape(-1)
+        episode = self._episode[flat]
+        frames = self._frames.gather(key, self.episodes[episode], flat - self._first[flat])
+        return torch.from_numpy(frames).view(*seen.shape, *frames.shape[1:])
+
+    def _index(self, dataset: Columns) -> None:
+        """Number the windows 0..n-1, episode after episode, and note each one's episode and edges."""
+        lengths = dataset.lengths
+        if not len(self.episodes) or not lengths[self.episodes].sum():
+            raise ValueError(
+                f"there is nothing to learn from: {len(self.episodes)} of {len(lengths)} episodes "
+                "were chosen, with no ticks; collect or import demonstrations first"
+            )
+        starts = np.concatenate([[0], np.cumsum(lengths)])[self.episodes]
+        counts = lengths[self.episodes]
+        ends = np.cumsum(counts)
+        self._episode = np.repeat(np.arange(len(counts)), counts)  # (n,)
+        self._first = np.repeat(ends - counts, counts)  # (n,) window number of the episode's first
+        self._last = np.repeat(ends - 1, counts)  # (n,)
+        self._rows = (
+            np.repeat(starts, counts) + np.arange(ends[-1]) - self._first
+        )  # (n,) in columns
+
+    def _column(self, dataset: Columns, key: str) -> Tensor:
+        values = _rows_of(dataset.column(key), self._rows)
+        values = np.ascontiguousarray(values, np.float32)
+        _require_finite(key, values)
+        return _tensor(values)
+
+    def _indices(self, step: int, count: int) -> NDArray[np.int64]:
+        """Window numbers of `count` consecutive steps on this rank, in order."""
+        steps = np.arange(step, step + count)[:, None]
+        within = np.arange(self.batch_size)
+        position = ((steps * self.world_size + self.rank) * self.batch_size + within).reshape(-1)
+        epoch, offset = np.divmod(position, len(self))
+        drawn = np.empty(len(position), np.int64)
+        for number in np.unique(epoch):
+            here = epoch == number
+            drawn[here] = self._permutation(int(number))[offset[here]]
+        return drawn
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._permutations:
+            if len(self._permutations) > 1:
+                self._permutations.pop(min(self._permutations))
+            generator = np.random.default_rng([self.seed, epoch])
+            self._permutations[epoch] = generator.permutation(len(self))
+        return self._permutations[epoch]
+
+
+def _rows_of(column: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows of a column: the memory-mapped array itself when they are all of it."""
+    if len(rows) == len(column):
+        return column
+    return column[rows]
+
+
+def _targets(dataset: Columns, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """What to imitate at each tick, (n, A): labels where there are any, else actions."""
+    signal = dataset.spec.action
+    actions = _rows_of(dataset.column(ACTION), rows)
+    labels = _rows_of(dataset.column("label"), rows)
+    if labels.size and labels.dtype.kind == "f":
+        given = np.isfinite(labels).all(axis=1, keepdims=True)
+        actions = np.where(given, labels, actions)
+    values = np.ascontiguousarray(actions, np.int64 if signal.choices else np.float32)
+    if not signal.choices:
+        _require_finite(ACTION, values)
+    return values
+
+
+def _tensor(values: NDArray[Any]) -> Tensor:
+    """Share memory with an array, a read-only file map too: nobody writes to the columns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(values)
+
+
+def _require_finite(key: str, values: NDArray[Any]) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argwhere(~finite)[0][0])
+        raise ValueError(f"{key}: {values[row]} at row {row} of the chosen episodes is not finite")
