@@ -1,0 +1,63 @@
+"""Normalisers that live in a policy's weights; one that was never fitted raises."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+Mode = Literal["mean_std", "min_max"]
+
+RANGE_FLOOR = 1e-7
+
+
+@final
+class Normalizer(nn.Module):
+    """Maps a signal (..., D) to zero mean and unit deviation, or to [-1, 1], and back.
+
+    `mean_std` as in robomimic and ACT; `min_max` as in Diffusion Policy (Chi et al. 2023), whose
+    samples are clipped to that box. A constant dimension is shifted to 0, never scaled up. The
+    buffers begin as NaN, so that forgetting `fit` cannot pass for an answer.
+    """
+
+    offset: Tensor  # (D,)
+    scale: Tensor  # (D,)
+
+    def __init__(self, size: int, mode: Mode) -> None:
+        super().__init__()
+        self.mode: Mode = mode
+        self.register_buffer("offset", torch.full((size,), torch.nan))
+        self.register_buffer("scale", torch.full((size,), torch.nan))
+        self._is_fitted = False
+
+    @torch.no_grad()
+    def fit(self, mean: Tensor, std: Tensor, least: Tensor, most: Tensor) -> None:
+        """Set offset and scale from a signal's exact statistics, each (D,)."""
+        if self.mode == "mean_std":
+            offset, scale, floor = mean, std, 1e-6 * torch.maximum(least.abs(), most.abs())
+        else:
+            offset, scale = (least + most) / 2, (most - least) / 2
+            floor = torch.full_like(scale, RANGE_FLOOR)
+        constant = scale <= floor
+        self.offset.copy_(offset)
+        self.scale.copy_(torch.where(constant, torch.ones_like(scale), scale))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise (..., D)."""
+        self._require_fitted()
+        return (values - self.offset) / self.scale
+
+    def inverse(self, values: Tensor) -> Tensor:
+        """Return (..., D) to the signal's own unit."""
+        self._require_fitted()
+        return values * self.scale + self.offset
+
+    def _require_fitted(self) -> None:
+        if not self._is_fitted:
+            if not bool(torch.isfinite(self.scale).all() and torch.isfinite(self.offset).all()):
+                raise RuntimeError(
+                    "the normaliser was never fitted: call policy.prepare(windows) before training, "
+                    "or load a checkpoint"
+                )
+            self._is_fitted = True

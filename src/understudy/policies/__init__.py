@@ -1,0 +1,21 @@
+"""What is learnt, by name; installed packages add theirs by the entry point `understudy.policies`."""
+
+from __future__ import annotations
+
+from understudy.names import known, lookup
+
+POLICIES: dict[str, str] = {
+    "knn": "understudy.policies.knn:KnnConfig",
+    "mlp": "understudy.policies.mlp:MlpConfig",
+}
+GROUP = "understudy.policies"
+
+
+def policy_names() -> tuple[str, ...]:
+    """Names of all policies that are installed."""
+    return tuple(sorted(known(POLICIES, GROUP)))
+
+
+def find_policy(name: str) -> type:
+    """Return a policy's configuration class; raises ValueError with the nearest valid name."""
+    return lookup("policy", name, POLICIES, GROUP)

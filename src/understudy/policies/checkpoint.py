@@ -1,0 +1,170 @@
+"""A policy on disk: a folder that explains itself and never runs code when it is opened.
+
+`config.json` names the policy and its configuration, `spec.json` what it sees and commands,
+`model.safetensors` holds the weights with the normalisers, `provenance.json` says where it comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from understudy.config import from_plain, to_plain
+from understudy.policies import find_policy
+from understudy.policies.base import Policy
+from understudy.spec import Spec
+
+FORMAT = 1
+
+
+@final
+@dataclass(frozen=True)
+class Checkpoint:
+    """A policy as it was saved."""
+
+    policy: Policy
+    name: str  # in POLICIES
+    provenance: Mapping[str, Any]
+    fingerprint: str  # hash over configuration, spec and weights
+
+
+def save_checkpoint(
+    folder: Path,
+    name: str,
+    policy: Policy,
+    provenance: Mapping[str, Any],
+    weights: Mapping[str, Tensor] | None = None,
+    extra: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write the folder whole or not at all; an existing one of that name is replaced.
+
+    `weights` (the state_dict by default) may be those of an average; `extra` adds files by name,
+    such as what training needs to go on.
+    """
+    state = policy.state_dict() if weights is None else weights
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    config = {"format": FORMAT, "policy": name, "config": to_plain(policy.config)}
+    files = {
+        "config.json": _json(config),
+        "spec.json": _json(policy.spec.to_dict()),
+        "provenance.json": _json(dict(provenance)),
+        "model.safetensors": save(tensors),
+        **(extra or {}),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        for file, content in files.items():
+            _write_durably(staging / file, content)
+        _fsync(staging)
+        replaced = folder.with_name(f".{folder.name}.replaced")
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            folder.rename(replaced)
+        staging.rename(folder)
+        _fsync(folder.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return folder
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Rebuild a policy from its folder; raises ValueError that names the file that is not right."""
+    config = read_json(folder / "config.json")
+    if config.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder / 'config.json'}: format {config.get('format')}, this version reads {FORMAT}"
+        )
+    spec = Spec.from_dict(read_json(folder / "spec.json"))
+    cls = find_policy(str(config["policy"]))
+    policy: Policy = from_plain(cls, config["config"], str(folder / "config.json")).build(spec)
+    weights = _read_weights(folder / "model.safetensors")
+    policy.load_state_dict(_fitting(policy, weights, folder / "model.safetensors"))
+    return Checkpoint(
+        policy=policy.eval(),
+        name=str(config["policy"]),
+        provenance=read_json(folder / "provenance.json"),
+        fingerprint=fingerprint(folder),
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash over what decides a policy's behaviour: configuration, spec and weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in ("config.json", "spec.json", "model.safetensors"):
+        digest.update((folder / file).read_bytes())
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises ValueError that names the file where there is none."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: {path.parent} is no whole checkpoint") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds {type(data).__name__}, expected an object")
+    return data
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: {path.parent} is no whole checkpoint") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _fitting(policy: Policy, weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Check names and shapes, after buffers that grow with the data have taken their length."""
+    for name in policy.growing:
+        buffer = policy.get_buffer(name)
+        if name in weights and weights[name].shape[1:] == buffer.shape[1:]:
+            buffer.resize_(weights[name].shape)
+    expected = policy.state_dict()
+    wrong = [f"{key}: missing" for key in expected if key not in weights]
+    wrong += [f"{key}: not part of this policy" for key in weights if key not in expected]
+    wrong += [
+        f"{key}: shape {tuple(weights[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in weights and weights[key].shape != expected[key].shape
+    ]
+    if wrong:
+        raise ValueError(f"{path} does not fit its config.json:\n  " + "\n  ".join(wrong[:8]))
+    return weights
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _fsync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

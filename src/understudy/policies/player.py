@@ -1,0 +1,175 @@
+"""Actors that play a policy tick by tick, for N worlds at once: single actions, chunks, an ensemble.
+
+A slot's result does not depend on its neighbours: its noise comes from (seed, chunk number), and the
+network always sees batches of one constant width, padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from understudy.actor import Decision
+from understudy.data.windows import TICK
+from understudy.policies.base import Policy
+
+
+@final
+class _Predictor:
+    """Keeps each slot's last K observations and asks the policy for the slots that need a chunk."""
+
+    def __init__(self, policy: Policy, width: int) -> None:
+        if width < 1:
+            raise ValueError(f"width must be at least 1, got {width}")
+        self.policy, self.width = policy.eval(), width
+        self.device = next((t.device for t in [*policy.parameters(), *policy.buffers()]), "cpu")
+        self._history: dict[str, NDArray[Any]] = {}  # {key: (N, K, *shape)}
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        if not self._history:
+            count, history = len(slots), self.policy.config.history
+            self._history = {
+                key: np.zeros((count, history, *signal.shape), signal.dtype)
+                for key, signal in self.policy.spec.observations.items()
+            }
+            self._history[TICK] = np.zeros((count, history), np.int64)
+            self._seeds = np.zeros(count, np.int64)
+            self._chunks = np.zeros(count, np.int64)
+            self._is_new = np.ones(count, np.bool_)
+        self._seeds[slots] = seeds[slots]
+        self._chunks[slots] = 0
+        self._is_new |= slots
+
+    def see(
+        self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Append the newest observation; a new episode's first one fills its whole history."""
+        for key, history in self._history.items():
+            newest = info[TICK] if key == TICK else observations[key]
+            history[:, :-1] = history[:, 1:]
+            history[:, -1] = newest
+            history[self._is_new] = newest[self._is_new, None]
+        self._is_new[:] = False
+
+    def predict(self, slots: NDArray[np.int64]) -> NDArray[Any]:
+        """Return chunks (n, H, A) for the slots numbered `slots` (n,)."""
+        parts = [
+            self._predict(slots[start : start + self.width])
+            for start in range(0, len(slots), self.width)
+        ]
+        self._chunks[slots] += 1
+        return np.concatenate(parts)
+
+    def _predict(self, slots: NDArray[np.int64]) -> NDArray[Any]:
+        padded = np.concatenate([slots, np.repeat(slots[:1], self.width - len(slots))])
+        shape = self.policy.noise_shape
+        noise = np.zeros((self.width, *shape), np.float32)
+        if noise.size:
+            for row, slot in enumerate(slots):
+                stream = np.random.default_rng([int(self._seeds[slot]), int(self._chunks[slot])])
+                noise[row] = stream.standard_normal(shape, np.float32)
+        observations = {
+            key: torch.from_numpy(history[padded]).to(self.device)
+            for key, history in self._history.items()
+        }
+        with torch.inference_mode():
+            chunk = self.policy.predict(observations, torch.from_numpy(noise).to(self.device))
+        return chunk[: len(slots)].cpu().numpy()
+
+
+@final
+class Chunks:
+    """Plays the first `execute` actions of each predicted chunk, then asks again."""
+
+    requests = ()
+
+    def __init__(
+        self, policy: Policy, execute: int | None = None, width: int = 1, source: str = "policy"
+    ) -> None:
+        horizon = policy.config.horizon
+        self.execute = horizon if execute is None else execute
+        if not 1 <= self.execute <= horizon:
+            raise ValueError(f"execute {self.execute} outside 1..{horizon}, the policy's horizon")
+        self.source = source
+        self._predictor = _Predictor(policy, width)
+        self._signal = policy.spec.action
+        self._queue: NDArray[Any] | None = None  # (N, H, A)
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        """Begin new episodes in the marked slots with empty queues."""
+        self._predictor.reset(slots, seeds)
+        if self._queue is None:
+            horizon = self._predictor.policy.config.horizon
+            self._queue = np.zeros((len(slots), horizon, *self._signal.shape), self._signal.dtype)
+            self._played = np.full(len(slots), self.execute)
+        self._played[slots] = self.execute
+
+    def act(
+        self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
+    ) -> Decision:
+        """Return each slot's next action; the network is asked for the slots whose queue is empty."""
+        assert self._queue is not None, "reset comes before act"
+        self._predictor.see(observations, info)
+        empty = np.flatnonzero(info["active"] & (self._played >= self.execute))
+        if len(empty):
+            chunks = self._predictor.predict(empty)
+            self._queue[empty] = chunks.reshape(self._queue[empty].shape)
+            self._played[empty] = 0
+        command = self._queue[
+            np.arange(len(self._queue)), np.minimum(self._played, self.execute - 1)
+        ]
+        self._played += info["active"]
+        return Decision(command)
+
+
+@final
+class Ensemble:
+    """Predicts at every tick and averages all predictions of that tick (Zhao et al. 2023, ACT).
+
+    The weights are exp(-decay * i) with i = 0 the oldest prediction. Continuous actions only.
+    """
+
+    requests = ()
+
+    def __init__(
+        self, policy: Policy, decay: float = 0.01, width: int = 1, source: str = "policy"
+    ) -> None:
+        if policy.spec.action.choices is not None:
+            raise ValueError("choices cannot be averaged: play a discrete action by chunks")
+        self.source, self._decay = source, decay
+        self._predictor = _Predictor(policy, width)
+        self._signal = policy.spec.action
+        self._horizon = policy.config.horizon
+        self._recent: NDArray[np.float64] | None = None  # (N, H made ago, H ahead, A)
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        """Begin new episodes in the marked slots without past predictions."""
+        self._predictor.reset(slots, seeds)
+        if self._recent is None:
+            shape = (len(slots), self._horizon, self._horizon, *self._signal.shape)
+            self._recent = np.zeros(shape, np.float64)
+            self._made = np.zeros(len(slots), np.int64)
+        self._made[slots] = 0
+
+    def act(
+        self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
+    ) -> Decision:
+        """Return each slot's averaged action."""
+        assert self._recent is not None, "reset comes before act"
+        self._predictor.see(observations, info)
+        active = np.flatnonzero(info["active"])
+        self._recent[active, 1:] = self._recent[active, :-1]
+        chunks = self._predictor.predict(active)
+        self._recent[active, 0] = chunks.reshape(len(active), *self._recent.shape[2:])
+        self._made[active] += 1
+        command = np.zeros((len(self._recent), *self._signal.shape), self._signal.dtype)
+        for slot in active:
+            count = min(int(self._made[slot]), self._horizon)
+            ago = np.arange(count)
+            weights = np.exp(-self._decay * (count - 1 - ago))  # i = 0 is the oldest
+            command[slot] = np.tensordot(weights / weights.sum(), self._recent[slot, ago, ago], 1)
+        return Decision(command)

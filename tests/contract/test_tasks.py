@@ -1,0 +1,81 @@
+"""What every task must do. A task that is listed in TASKS is tested here."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from understudy.fleet import ExpertActor, Here, PolicyActor, Pool, RandomActor
+from understudy.policies.checkpoint import save_checkpoint
+from understudy.policies.mlp import MlpConfig
+from understudy.rollout import world_spec
+from understudy.tasks import TASKS, find_task, make_task
+
+# Expert at least, random at most: mean score over 20 starts, with room for chance.
+SCORES = {"mountain-car": (-130.0, -195.0), "cart-pole": (499.0, 60.0), "pusht": (None, 0.35)}
+VARIANTS = {"pusht": ("pusht", "pusht:observe=pixels")}
+
+
+@pytest.fixture(params=[v for name in sorted(TASKS) for v in VARIANTS.get(name, (name,))])
+def task(request):
+    return make_task(request.param)
+
+
+def name_of(task):
+    return next(name for name in TASKS if find_task(name) is type(task))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # gymnasium's advice on spaces, not errors
+def test_gymnasiums_own_checker_finds_nothing(task):
+    check_env(task.build(), skip_render_check=True)
+
+
+def test_observations_and_the_world_fit_the_spec(task):
+    world = task.build()
+    assert world_spec(world) == task.spec
+    observation, _ = world.reset(seed=1)
+    for key, signal in task.spec.observations.items():
+        signal.check(key, observation[key])
+    assert world.observation_space.contains(observation)
+
+
+def test_the_same_seed_gives_the_same_episode_in_a_world_that_was_used_before(task):
+    fleet = Here(worlds=1)
+    first = [e.id for e in fleet.rollouts(task, RandomActor(), [3])]
+    after = [e.id for e in fleet.rollouts(task, RandomActor(), [8, 5, 3])]
+    assert after[-1] == first[0]
+
+
+@pytest.fixture
+def policy(task, tmp_path):
+    """An untrained network with noise in its normalisers: it moves, that is all it needs to do."""
+    torch.manual_seed(0)
+    spec = task.spec.only(task.spec.vectors)
+    made = MlpConfig(history=2, horizon=3, width=32).build(spec)
+    with torch.no_grad():
+        for key, buffer in made.named_buffers():
+            buffer.copy_(torch.full_like(buffer, 100.0 if key.endswith("scale") else 1.0))
+    save_checkpoint(tmp_path / "policy", "mlp", made, {})
+    return PolicyActor(checkpoint=tmp_path / "policy", width=4)
+
+
+def test_a_policys_episode_is_identical_alone_batched_and_in_worker_processes(task, policy):
+    seeds = list(range(100, 106))
+    alone = [next(Here(worlds=1).rollouts(task, policy, [seed])).id for seed in seeds]
+    batched = [e.id for e in Here(worlds=4).rollouts(task, policy, seeds)]
+    pooled = [e.id for e in Pool(workers=2, worlds=2).rollouts(task, policy, seeds)]
+    assert alone == batched == pooled
+
+
+def test_the_expert_is_good_and_chance_is_not(task):
+    expert_least, random_most = SCORES[name_of(task)]
+
+    def score(actor, count):
+        episodes = Here().rollouts(task, actor, range(10_000, 10_000 + count))
+        best = task.score == "max_reward"
+        return np.mean([e.rewards.max() if best else e.rewards.sum() for e in episodes])
+
+    assert score(RandomActor(), 10) <= random_most
+    assert task.has_expert == (expert_least is not None)
+    if task.has_expert:
+        assert score(ExpertActor(), 20) >= expert_least
