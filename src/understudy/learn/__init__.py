@@ -1,0 +1,1 @@
+"""How policies are learnt: each way is a generator of Progress."""
