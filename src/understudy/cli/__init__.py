@@ -1,0 +1,62 @@
+"""The door for the terminal: `understudy VERB ...`. The only place where names become objects."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from understudy import __version__
+
+VERBS = {
+    "data": "look at demonstrations, or bring them in from another format",
+    "collect": "record an expert's demonstrations of a task",
+    "train": "learn a policy from demonstrations",
+    "evaluate": "measure a policy on starts that it has not seen, and write a report",
+    "demo": "all of it on mountain-car, in about a minute",
+}
+
+USAGE = """usage: understudy VERB [OPTIONS]
+
+Turn demonstrations into robot policies that people can trust.
+
+verbs:
+{verbs}
+
+understudy VERB --help explains a verb. A first tour: understudy demo"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        lines = (f"  {verb:<10}{text}" for verb, text in VERBS.items())
+        print(USAGE.format(verbs="\n".join(lines)))
+        return 0
+    if given[0] in ("-V", "--version"):
+        print(f"understudy {__version__}")
+        return 0
+    verb, rest = given[0], given[1:]
+    if verb not in VERBS:
+        nearest = get_close_matches(verb, VERBS, n=1, cutoff=0.4)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        return _fail(f"unknown verb {verb!r}.{hint} There is: {', '.join(VERBS)}", 2)
+    return _run(verb, rest)
+
+
+def _run(verb: str, rest: list[str]) -> int:
+    try:
+        return int(import_module(f"understudy.cli.{verb}").main(rest) or 0)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        if os.environ.get("UNDERSTUDY_TRACEBACK"):
+            raise
+        return _fail(f"{error}", 2 if isinstance(error, ValueError) else 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,103 @@
+"""`understudy collect`: record an expert's demonstrations of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.progress import track
+
+from understudy.cli.options import fleet_of, parse, plural
+from understudy.data.store import Dataset
+from understudy.episode import Episode
+from understudy.tasks import make_task, task_names
+
+SEEDS_MOST = 10_000  # demonstrations begin from seeds 0 to 9,999; reports from 100,000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect:
+    """What to record."""
+
+    task: str
+    """Name of a task, with options: mountain-car, pusht:observe=pixels."""
+    out: Path
+    """Folder of the dataset; one that exists is appended to, if it fits."""
+    episodes: int = 100
+    """How many to record."""
+    seed: int = 0
+    """Seed of the first episode, 0..9999; each next one takes the next."""
+    keep: Literal["all", "successes"] = "successes"
+    """Which episodes are kept."""
+    workers: int = 1
+    """Processes that play; 1 stays in this one."""
+    worlds: int = 16
+    """Worlds side by side in each process."""
+    codec: Literal["h264", "av1"] = "h264"
+    """Of the videos, where the task has cameras."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Collect until as many episodes as asked for are kept, or no seeds are left."""
+    options = parse(
+        Collect,
+        arguments,
+        "collect",
+        f"Record an expert's demonstrations of a task. Tasks: {', '.join(task_names())}.",
+    )
+    task = make_task(options.task)
+    if not task.has_expert:
+        raise ValueError(
+            f"{options.task} has no expert to record; bring demonstrations in with "
+            "`understudy data import`"
+        )
+    if options.episodes < 1 or not 0 <= options.seed <= SEEDS_MOST - options.episodes:
+        raise ValueError(
+            f"seeds {options.seed} to {options.seed + options.episodes - 1} are not all within "
+            f"0..{SEEDS_MOST - 1}, which is where demonstrations begin"
+        )
+    from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
+
+    dataset = _dataset(options, task.spec)
+    known = {s for i in range(len(dataset)) if (s := dataset[i].seed) is not None}
+    clash = sorted(known & set(range(options.seed, options.seed + options.episodes)))
+    if clash:
+        raise ValueError(
+            f"{options.out} has episodes of seeds {clash[0]} to {clash[-1]} already: "
+            f"continue with --seed {max(known) + 1}"
+        )
+    fleet = fleet_of(options.workers, options.worlds)
+    seeds = range(options.seed, options.seed + options.episodes)
+    played = fleet.rollouts(task, ExpertActor(), seeds)
+    lengths, successes = _record(played, dataset, options)
+    print(
+        f"{plural(len(lengths), 'episode')} played, {successes} succeeded; {options.out} now holds "
+        f"{plural(len(dataset), 'episode')}, {plural(int(dataset.lengths.sum()), 'tick')}"
+    )
+    return 0
+
+
+def _dataset(options: Collect, spec: object) -> Dataset:
+    task = make_task(options.task)
+    if (options.out / "meta").exists():
+        dataset = Dataset.open(options.out)
+        dataset.spec.require(task.spec)
+        return dataset
+    return Dataset.create(options.out, task.spec, options.codec)
+
+
+def _record(played: Iterator[Episode], dataset: Dataset, options: Collect) -> tuple[list[int], int]:
+    """Append what is to be kept; returns the lengths of all episodes and how many succeeded."""
+    lengths: list[int] = []
+    successes = 0
+    for episode in track(played, f"collecting {options.task}", total=options.episodes):
+        lengths.append(len(episode))
+        successes += bool(episode.success)
+        if options.keep == "all" or episode.success:
+            dataset.append(episode)
+    if not np.sum(lengths):
+        raise ValueError("nothing was played")
+    return lengths, successes

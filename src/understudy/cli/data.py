@@ -1,0 +1,153 @@
+"""`understudy data info|import|view`: look at demonstrations, or bring them in."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from understudy.cli.options import parse, plural
+from understudy.data.doctor import verify
+from understudy.data.store import Dataset
+
+VERBS = {
+    "info": "what a dataset holds, whether its files are intact, and what is odd about it",
+    "import": "bring demonstrations in from another format",
+    "view": "write a page with plots and videos of a dataset",
+}
+HELP = "usage: understudy data VERB ...\n\nverbs:\n" + "\n".join(
+    f"  {verb:<8}{text}" for verb, text in VERBS.items()
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """What to look at."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of a dataset: LeRobot v3.0, v2.1 or v2.0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """What to bring in."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """What to read."""
+    destination: Annotated[Path, tyro.conf.Positional]
+    """Folder of the new dataset."""
+    format: str = ""
+    """Name of the format; recognised by default."""
+    cameras: bool = False
+    """Bring the pictures along, as videos."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What to show."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of a dataset."""
+    out: Path = Path("view.html")
+    """Page to write."""
+    episodes: tuple[int, ...] = ()
+    """Episodes to show in full; the first, shortest, longest and most jerky by default."""
+    open: bool = False
+    """Open the page in a browser."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one of the verbs."""
+    console = Console(highlight=False)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        console.print(HELP, markup=False)
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb == "info":
+        return _info(parse(Info, rest, "data info", VERBS[verb]), console)
+    if verb == "import":
+        return _import(parse(Import, rest, "data import", VERBS[verb]), console)
+    if verb == "view":
+        return _view(parse(View, rest, "data view", VERBS[verb]), console)
+    nearest = get_close_matches(verb, VERBS, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"unknown verb 'data {verb}'.{hint} There is: {', '.join(VERBS)}")
+
+
+def _info(options: Info, console: Console) -> int:
+    """Print a summary; returns 1 when a file of the dataset is damaged."""
+    dataset = Dataset.open(options.folder)
+    spec, lengths = dataset.spec, dataset.lengths
+    console.print(
+        f"{options.folder}: LeRobot {dataset.version}, {plural(len(dataset), 'episode')}, "
+        f"{plural(int(lengths.sum()), 'tick')}, {spec.rate_hz:g} Hz, "
+        f"{lengths.sum() / spec.rate_hz / 60:.1f} min",
+        markup=False,
+    )
+    if len(dataset):
+        console.print(f"ticks per episode: {lengths.min()} to {lengths.max()}", markup=False)
+    for task in sorted(set(dataset.tasks)):
+        console.print(f"task: {task}", markup=False)
+    console.print(f"fingerprint: {dataset.fingerprint}", markup=False)
+    if len(dataset):
+        console.print(_statistics(dataset))
+    for problem in dataset.problems:
+        console.print(f"note: {problem}", markup=False)
+    damage = verify(options.folder)
+    for finding in damage:
+        console.print(f"damaged: {finding}", markup=False)
+    return 1 if damage else 0
+
+
+def _statistics(dataset: Dataset) -> Table:
+    """One line for each number that is seen or commanded."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("signal", "unit", "min", "mean", "max", "std"):
+        table.add_column(column, justify="left" if column in ("signal", "unit") else "right")
+    for key in (*dataset.spec.vectors, "action"):
+        signal = dataset.spec.action if key == "action" else dataset.spec.observations[key]
+        found = dataset.statistics(key)
+        for i in range(signal.size):
+            name = f"{key}: {signal.names[i]}" if signal.names else f"{key}[{i}]"
+            values = (float(found[what].reshape(-1)[i]) for what in ("min", "mean", "max", "std"))
+            table.add_row(name, signal.unit, *(f"{value:.5g}" for value in values))
+    for key in dataset.spec.cameras:
+        size = "x".join(str(n) for n in dataset.spec.observations[key].shape)
+        table.add_row(key, f"video {size}", "", "", "", "")
+    return table
+
+
+def _import(options: Import, console: Console) -> int:
+    from understudy.data.formats import FORMATS, GROUP, detect
+    from understudy.names import lookup
+
+    name = options.format or detect(options.source)
+    if name is None:
+        raise ValueError(
+            f"{options.source} is in no format that is known; --format names one of "
+            f"{', '.join(sorted(FORMATS))}"
+        )
+    imported = lookup("format", name, FORMATS, GROUP)(
+        options.source, options.destination, options.cameras
+    )
+    console.print(f"{plural(imported.episodes, 'episode')} -> {options.destination}", markup=False)
+    for loss in imported.not_carried:
+        console.print(f"not carried over: {loss}", markup=False)
+    return 0
+
+
+def _view(options: View, console: Console) -> int:
+    from understudy.data.view import write_view
+
+    write_view(Dataset.open(options.folder), options.out, options.episodes or None)
+    console.print(f"view: {options.out}", markup=False)
+    if options.open:
+        webbrowser.open(options.out.resolve().as_uri())
+    return 0

@@ -1,0 +1,230 @@
+"""`understudy evaluate ACTOR`: measure on unseen starts, compare, film, and write the report."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from understudy.cli.options import fleet_of, parse
+from understudy.evaluate.compare import Comparison, compare
+from understudy.evaluate.film import Film, choose, film, rendering_problem
+from understudy.evaluate.measure import Report, measure, seeds_for
+from understudy.evaluate.report import write_report
+from understudy.tasks import make_task
+from understudy.tasks.base import TaskConfig
+
+if TYPE_CHECKING:  # torch, which comes with these, is not for a --help
+    from understudy.fleet import ActorConfig, Here, Pool
+
+HELP = """usage: understudy evaluate ACTOR --task TASK [OPTIONS]
+
+Measure how good an actor is on starts that nothing was chosen on, and write a report.
+
+ACTOR is a run folder (its newest checkpoint), a checkpoint folder, `expert` or `random`.
+`--against` measures a second actor on the same starts and tests the difference.
+
+understudy evaluate ACTOR --help lists the options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """How to measure."""
+
+    task: str
+    """Name of a task, with options: mountain-car, pusht:observe=pixels, gym:ENV_ID."""
+    episodes: int = 200
+    """How many starts."""
+    against: str = ""
+    """A second actor on the same starts: expert, random, a run or a checkpoint."""
+    out: Path | None = None
+    """Folder for report.html and report.json; by default inside the run, or reports/ACTOR-TASK."""
+    player: Literal["chunks", "ensemble"] = "chunks"
+    """Play each predicted chunk, or predict at every tick and average."""
+    execute: int | None = None
+    """Actions of each chunk that are played before the next; all of them by default."""
+    decay: float = 0.01
+    """Of the ensemble: a prediction i ticks younger than the oldest weighs exp(-decay i)."""
+    width: int = 16
+    """Rows of every batch that the network sees; part of what makes results repeatable."""
+    purpose: Literal["report", "selection"] = "report"
+    """selection: other starts (seeds 10,000 to 19,999), to choose by; a report's stay unseen."""
+    videos: int = 12
+    """Rollouts to film for the report, failures first; 0 for none."""
+    workers: int = 1
+    """Processes that play; 1 stays in this one."""
+    worlds: int = 16
+    """Worlds side by side in each process."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, compare, film, write."""
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] not in ("-h", "--help"):
+            raise ValueError("the actor comes first: understudy evaluate ACTOR --task TASK")
+        Console(highlight=False).print(HELP, markup=False)
+        return 0
+    options = parse(Evaluate, arguments[1:], "evaluate ACTOR", HELP.splitlines()[2])
+    command = shlex.join(["understudy", "evaluate", *arguments])
+    evaluate(arguments[0], options, [command])
+    return 0
+
+
+def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
+    """Do what `understudy evaluate` does; `commands` are what the report says repeats it."""
+    import torch
+
+    torch.set_num_threads(1)  # workers have one, and the bits of a result depend on it
+    console = Console(highlight=False)
+    task = make_task(options.task)
+    fleet = fleet_of(options.workers, options.worlds)
+    configs = {name: _actor(name, options, task) for name in (actor, options.against) if name}
+    problem = rendering_problem(task) if options.videos else None
+    if problem:
+        console.print(f"no videos: {problem}", markup=False)
+    out = options.out or _default_folder(actor, options.task)
+    reports = {
+        name: _measured(fleet, task, config, name, options) for name, config in configs.items()
+    }
+    report, other = reports[actor], reports.get(options.against)
+    comparison = compare(report, other) if other and options.against != actor else None
+    for line in filter(None, (report, other, comparison)):
+        console.print(str(line), markup=False)
+    out.mkdir(parents=True, exist_ok=True)
+    report.to_json(out / "report.json")
+    if other is not None:
+        other.to_json(out / "against.json")
+    with tempfile.TemporaryDirectory() as folder:
+        videos: list[Film] = []
+        if options.videos and not problem:
+            rows = choose(report, options.videos)
+            videos = list(film(task, configs[actor], rows, Path(folder)))
+        _write(out, report, comparison, videos, configs[actor], commands, problem)
+    console.print(f"report: {out / 'report.html'}", markup=False)
+    return report
+
+
+def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
+    from understudy.fleet import ExpertActor, PolicyActor, RandomActor
+    from understudy.run import find_checkpoint
+
+    if name == "expert":
+        if not task.has_expert:
+            raise ValueError(f"{options.task} has no expert")
+        return ExpertActor()
+    if name == "random":
+        return RandomActor()
+    if not Path(name).exists():
+        raise ValueError(
+            f"{name} does not exist; an actor is a run folder, a checkpoint folder, expert or random"
+        )
+    config = PolicyActor(
+        checkpoint=find_checkpoint(Path(name)),
+        player=options.player,
+        execute=options.execute,
+        decay=options.decay,
+        width=options.width,
+    )
+    config.build(task.spec)  # what does not fit shows up before any work
+    return config
+
+
+def _measured(
+    fleet: Here | Pool, task: TaskConfig, actor: ActorConfig, name: str, options: Evaluate
+) -> Report:
+    """Play all starts, with a bar that shows how many are done and how they went."""
+    seeds = seeds_for(options.purpose, options.episodes)
+    episodes = fleet.rollouts(task, actor, seeds)
+    reports = measure(
+        episodes,
+        task,
+        actor,
+        seeds,
+        task_name=options.task,
+        actor_name=name,
+        purpose=options.purpose,
+    )
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[went]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    report = None
+    successes = 0
+    with bar:
+        line = bar.add_task(Path(name).name, total=len(seeds), went="")
+        for report in reports:
+            successes += bool(report.rows[-1].success)
+            judged = report.rows[-1].success is not None
+            went = f"{successes} succeeded" if judged else ""
+            bar.update(line, completed=len(report.rows), went=went)
+    if report is None:
+        raise RuntimeError(f"{name} played no episode to its end")
+    return report
+
+
+def _default_folder(actor: str, task: str) -> Path:
+    path = Path(actor)
+    safe = task.replace(":", "-").replace("/", "-").replace("=", "-")
+    if (path / "run.json").is_file():
+        return path / f"evaluation-{safe}"
+    return Path("reports") / f"{path.name}-{safe}"
+
+
+def _write(
+    out: Path,
+    report: Report,
+    comparison: Comparison | None,
+    videos: Sequence[Film],
+    actor: ActorConfig,
+    commands: Sequence[str],
+    problem: str | None,
+) -> None:
+    from understudy.fleet import PolicyActor
+    from understudy.policies.checkpoint import load_checkpoint
+    from understudy.run import read_metrics, versions
+
+    run: Mapping[str, Any] = {}
+    curves: list[dict[str, Any]] = []
+    if isinstance(actor, PolicyActor):
+        provenance = load_checkpoint(actor.checkpoint).provenance
+        run = provenance.get("run", {})
+        curves = read_metrics(actor.checkpoint.parent.parent)
+    write_report(
+        out / "report.html",
+        report,
+        comparison=comparison,
+        curves=curves,
+        videos=videos,
+        data_summary=_data_summary(run),
+        provenance={
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            **versions(),
+            **{key: run[key] for key in ("policy", "config", "learn") if key in run},
+        },
+        commands=commands,
+        notes=[f"There are no videos: {problem}"] if problem else [],
+    )
+
+
+def _data_summary(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the policy was trained on, as its run recorded it."""
+    if "episodes" not in run:
+        return {}
+    return {
+        "dataset": Path(str(run["data"])).name,
+        "fingerprint": run["fingerprint"],
+        "episodes learnt from": len(run["episodes"]["train"]),
+        "episodes held out": len(run["episodes"]["held_out"]),
+        "observations": ", ".join(run["inputs"]),
+    }

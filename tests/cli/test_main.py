@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import pytest
+
+from understudy.cli import VERBS, main
+from understudy.tasks import make_task
+
+
+def run(*arguments, cwd=None):
+    command = [sys.executable, "-m", "understudy", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data info", "data import", "data view", "train mlp"])
+def test_every_verb_explains_itself(verb):
+    helped = run(*verb.split(), "--help")
+    assert helped.returncode == 0, helped.stderr
+    assert "usage: understudy" in helped.stdout
+
+
+def test_the_first_help_loads_neither_torch_nor_numpy():
+    program = "import sys; from understudy.cli import main; main(['--help']); " + (
+        "sys.exit(bool({'torch', 'numpy', 'gymnasium', 'tyro'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["collect", "evaluate", "data"])
+def test_the_help_of_verbs_that_learn_nothing_does_not_wait_for_torch(verb):
+    program = (
+        "import sys\nfrom understudy.cli import main\n"
+        f"try: main([{verb!r}, '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["colect"], "Did you mean 'collect'?"),
+        (["data", "inof"], "Did you mean 'info'?"),
+        (["data", "info", "nowhere"], "nowhere"),
+        (["collect", "--task", "mountan-car", "--out", "x"], "Did you mean 'mountain-car'?"),
+        (["collect", "--task", "pusht", "--out", "x"], "no expert"),
+        (["collect", "--task", "cart-pole", "--out", "x", "--seed", "9990"], "0..9999"),
+        (["collect", "--task", "cart-pole", "--out", "x", "--episodes", "0"], "0..9999"),
+        (["evaluate", "nowhere", "--task", "cart-pole"], "nowhere does not exist"),
+        (["evaluate", "expert", "--task", "pusht"], "no expert"),
+        (["evaluate", "expert", "--task", "cart-pole", "--episodes", "0"], "expected 1"),
+        (["evaluate", "--task", "cart-pole"], "the actor comes first"),
+    ],
+)
+def test_misuse_is_told_what_is_wrong(arguments, complaint, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) in (1, 2)
+    assert complaint in capsys.readouterr().err.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demonstrations_become_a_policy_and_a_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["collect", "--task", "cart-pole", "--out", "demos", "--episodes", "6"]) == 0
+    assert main(["train", "mlp", "--data", "demos", "--run", "run", "--steps", "600",
+                 "--width", "32", "--depth", "2", "--learning-rate", "1e-2"]) == 0  # fmt: skip
+    assert main(["evaluate", "run", "--task", "cart-pole", "--against", "random",
+                 "--episodes", "12", "--videos", "2"]) == 0  # fmt: skip
+    said = " ".join(capsys.readouterr().out.split())
+    assert "better" in said
+    assert "n = 12" in said
+    page = (tmp_path / "run" / "evaluation-cart-pole" / "report.html").read_text()
+    assert page.count("<video") == 2
+    assert "understudy evaluate run --task cart-pole --against random" in page
+
+
+def test_collecting_goes_on_where_it_stopped_and_refuses_the_same_seeds(tmp_path, capsys):
+    out = str(tmp_path / "demos")
+    assert main(["collect", "--task", "mountain-car", "--out", out, "--episodes", "3"]) == 0
+    assert main(["collect", "--task", "mountain-car", "--out", out, "--episodes", "3"]) == 2
+    assert "continue with --seed 3" in " ".join(capsys.readouterr().err.split())
+    assert main(["collect", "--task", "mountain-car", "--out", out, "--episodes", "2",
+                 "--seed", "3"]) == 0  # fmt: skip
+    assert main(["collect", "--task", "cart-pole", "--out", out]) == 2
+    assert "do not fit together" in capsys.readouterr().err
+    assert main(["data", "info", out]) == 0
+    assert "5 episodes" in capsys.readouterr().out
+
+
+def test_a_gymnasium_environment_is_measured_like_any_task(tmp_path, capsys):
+    assert main(["evaluate", "random", "--task", "gym:Pendulum-v1", "--episodes", "5",
+                 "--videos", "0", "--out", str(tmp_path)]) == 0  # fmt: skip
+    assert "return" in capsys.readouterr().out
+    assert make_task("gym:Pendulum-v1").spec.action.low == (-2.0,)
