@@ -1,0 +1,77 @@
+"""Fill the tables of README and docs from benchmarks/results: between `<!-- results: NAME -->` and `<!-- end -->`.
+
+python benchmarks/tables.py           # rewrite them
+python benchmarks/tables.py --check   # fail if one differs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARKED = re.compile(r"(<!-- results: (\w+)((?: [\w-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def shown(row: dict[str, Any]) -> tuple[str, str]:
+    """Value and range of a row as text, in its unit."""
+    if row["unit"] == "share":
+        return f"{100 * row['value']:.1f} %", f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %"
+    width = abs(row["high"] - row["low"])
+    digits = 0 if abs(row["value"]) >= 100 else 2 if width < 10 else 1
+    unit = "x" if row["unit"] == "ratio" else f" {row['unit']}"
+    low, value, high = (f"{row[name]:,.{digits}f}" for name in ("low", "value", "high"))
+    return f"{value}{unit}", f"{low} to {high}"
+
+
+def table(name: str, metrics: list[str]) -> str:
+    """The table of one result file; `metrics` picks and orders them, all by default."""
+    file = ROOT / "benchmarks" / "results" / f"{name}.json"
+    facts = json.loads(file.read_text())
+    lines = ["| case | measure | value | range | n | seeds |", "|---|---|---|---|---|---|"]
+    for row in facts["rows"]:
+        if not metrics or row["metric"] in metrics:
+            value, spread = shown(row)
+            seeds = ", ".join(str(seed) for seed in row["seeds"]) or "none"
+            measure = row["metric"].replace("_", " ")
+            lines.append(
+                f"| {row['case']} | {measure} | {value} | {spread} | {row['n']:,} | {seeds} |"
+            )
+    lines.append("")
+    lines.append(f"`{facts['command']}`, commit {facts['commit'][:8]}, {facts['machine']}.")
+    return "\n".join(lines) + "\n"
+
+
+def filled(text: str) -> str:
+    """The page with every marked table made anew."""
+    return MARKED.sub(
+        lambda found: found[1] + table(found[2], found[3].split()) + found[4],
+        text,
+    )
+
+
+def main() -> int:
+    """Rewrite the pages, or check them."""
+    parser = argparse.ArgumentParser(description="tables of results in the docs")
+    parser.add_argument("--check", action="store_true", help="change nothing, fail on a difference")
+    check = parser.parse_args().check
+    stale = []
+    for page in PAGES:
+        before = page.read_text("utf-8")
+        after = filled(before)
+        if before != after:
+            stale.append(page.relative_to(ROOT))
+            if not check:
+                page.write_text(after, "utf-8")
+    for page in stale:
+        print(f"{'stale' if check else 'rewritten'}: {page}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The documentation holds: its commands run, its tables come from result files, its links lead somewhere."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page, language):
+    return [text for kind, text in BLOCK.findall(page.read_text("utf-8")) if kind == language]
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "sh")], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_the_commands_of_a_page_run_in_their_order(page, tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for text in blocks(page, "sh"):
+        for line in text.splitlines():
+            ran = subprocess.run(
+                shlex.split(line),
+                cwd=tmp_path,
+                env={**os.environ, "PATH": path},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert ran.returncode == 0, f"{line}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
+
+
+def shown_commands():
+    for page in PAGES:
+        for text in blocks(page, "console"):
+            for line in text.splitlines():
+                if line.startswith("$ understudy "):
+                    yield line.removeprefix("$ understudy ")
+
+
+@pytest.mark.parametrize("line", sorted(set(shown_commands())))
+def test_commands_that_need_foreign_data_are_at_least_well_formed(line):
+    from understudy.cli import data, evaluate, train
+    from understudy.cli.options import parse
+    from understudy.policies import find_policy
+
+    verb, what, *rest = shlex.split(line)
+    if verb == "data":
+        parse({"import": data.Import, "view": data.View, "info": data.Info}[what], rest, verb, "")
+    elif verb == "train":
+        parse(train.Train[find_policy(what)], rest, verb, "")
+    else:
+        assert verb == "evaluate"
+        parse(evaluate.Evaluate, rest, verb, "")
+
+
+def test_the_tables_are_those_of_the_result_files():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "tables.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + "remedy: python benchmarks/tables.py"
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda f: f.stem
+)
+def test_a_result_file_says_all_that_makes_it_repeatable(file):
+    facts = json.loads(file.read_text())
+    assert facts["benchmark"] == file.stem
+    assert all(facts[key] for key in ("command", "commit", "date", "machine", "versions", "rows"))
+    for row in facts["rows"]:
+        assert set(row) == {"case", "metric", "value", "low", "high", "n", "unit", "seeds"}
+        assert row["low"] <= row["value"] <= row["high"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(page):
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
