@@ -1,6 +1,6 @@
 """PushT from the real human demonstrations: nearest neighbours and chunked regression, 200 unseen starts.
 
-    python benchmarks/pusht_baselines.py --data pusht_zarr
+    python benchmarks/pusht_baselines.py --data pusht_cchi_v7_replay.zarr
 
 The demonstrations are Diffusion Policy's (Chi et al. 2023), 206 episodes, of which each run learns
 from 200, drawn by its seed. *Score* is the highest reward of an episode: coverage / 0.95, at most 1;

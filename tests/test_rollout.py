@@ -131,7 +131,7 @@ def test_leaving_early_discards_the_open_takes():
 @pytest.mark.parametrize("command", [np.nan, np.inf])
 def test_a_command_that_is_not_finite_is_an_error_and_the_take_is_discarded(command):
     notes = Notes()
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="must be finite"):
         next(rollouts(worlds(1), Scripted(command), [0], notes))
     assert notes.log == ["begin", "discard"]
 
@@ -165,3 +165,40 @@ def test_an_environment_without_signals_is_told_how_to_become_a_world():
 
     with pytest.raises(TypeError, match="GymWorld"):
         world_spec(gymnasium.make("CartPole-v1"))
+
+
+def test_labels_given_at_some_ticks_are_kept_and_the_others_are_nan():
+    class Sometimes(Scripted):
+        def act(self, observations, info):
+            decision = super().act(observations, info)
+            return decision if info["tick"][0] == 1 else Decision(decision.command)
+
+    episode = next(rollouts(worlds(1), Sometimes(label=0.75), [4])).check(COUNT_SPEC)
+    np.testing.assert_array_equal(episode.labels, [[np.nan], [0.75], [np.nan]])
+    assert episode.targets.tolist() == [[0.25], [0.75], [0.25]]
+
+
+def test_a_world_that_shows_nan_is_an_error():
+    class Broken(CountWorld):
+        def _seen(self):
+            return {"observation.state": np.array([self.seed, np.nan], np.float32)}
+
+    with pytest.raises(ValueError, match=r"observation\.state: nan"):
+        next(rollouts([Broken()], Scripted(), [0]))
+
+
+def test_an_expert_of_another_shape_is_an_error():
+    class Odd(CountWorld):
+        def expert_action(self):
+            return np.float32(0.5)
+
+    with pytest.raises(ValueError, match="expert_action: shape"):
+        next(rollouts([Odd()], Expert(), [0]))
+
+
+@pytest.mark.parametrize("command", [1.5, 3.0, -1.0])
+def test_a_discrete_command_that_is_no_choice_is_an_error(command):
+    from understudy.tasks import make_task
+
+    with pytest.raises(ValueError, match="the actor's command"):
+        next(rollouts([make_task("mountain-car").build()], Scripted(command), [0]))

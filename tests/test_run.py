@@ -24,6 +24,13 @@ def test_a_folder_holds_one_run(run):
         Run.create(run.folder, {})
 
 
+def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(FileExistsError, match="not empty"):
+        Run.create(tmp_path, {})
+    assert not (tmp_path / "run.json").exists()
+
+
 def test_metrics_read_back_and_a_line_cut_short_is_left_out(run):
     run.log({"step": 1, "total": 0.5})
     run.log({"step": 2, "total": 0.25})

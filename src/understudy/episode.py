@@ -46,7 +46,7 @@ class Episode:
     )
     executed: NDArray[Any] | None = None  # (T, A) what the world took after its limits
     intervention: NDArray[np.bool_] | None = None  # (T,) a person was in control
-    act_s: NDArray[np.float32] | None = None  # (T,) the actor's thinking time; not part of `id`
+    act_s: NDArray[np.float32] | None = None  # (T,) how long the actor took; not part of `id`
     task: str = ""
     source: str = ""  # "person", "expert", or a policy's fingerprint
     seed: int | None = None

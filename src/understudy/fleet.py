@@ -81,6 +81,8 @@ class Here:
     """Rollouts in this process, `worlds` side by side."""
 
     def __init__(self, worlds: int = 16) -> None:
+        if worlds < 1:
+            raise ValueError(f"worlds must be at least 1, got {worlds}")
         self.worlds = worlds
 
     def rollouts(
@@ -106,6 +108,8 @@ class Pool:
     def __init__(self, workers: int, worlds: int = 16) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
+        if worlds < 1:
+            raise ValueError(f"worlds must be at least 1, got {worlds}")
         self.workers, self.worlds = workers, worlds
 
     def rollouts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, final
 
 import gymnasium
@@ -94,7 +95,7 @@ class _Take:
     def see(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Note what is seen before the next command."""
         self.seen = {
-            key: np.array(observation[key], signal.dtype)
+            key: np.array(signal.check(key, observation[key]))
             for key, signal in self._spec.observations.items()
         }
         self._time_s = float(info.get("time_s", self.ticks / self._spec.rate_hz))
@@ -113,20 +114,19 @@ class _Take:
         columns["reward"].append(reward)
         columns["time_s"].append(self._time_s)
         columns["act_s"].append(act_s)
-        if decision.label is not None:
-            columns["label"].append(decision.label[slot].copy())
-        if decision.intervention is not None:
-            columns["intervention"].append(bool(decision.intervention[slot]))
-        if "executed_action" in info:
-            columns["executed"].append(np.array(info["executed_action"]))
+        columns["label"].append(None if decision.label is None else decision.label[slot].copy())
+        took = decision.intervention
+        columns["intervention"].append(None if took is None else bool(took[slot]))
+        columns["executed"].append(info.get("executed_action"))
 
     def finish(self, source: str, terminated: bool, truncated: bool, success: bool | None) -> None:
-        """Assemble the episode; rows that were not given at every tick count as not given."""
+        """Assemble the episode; ticks without a label are NaN rows, without intervention False."""
         kept = {key: np.stack(rows) for key, rows in self._rows.items() if rows}
-        whole = {
-            name: np.array(rows) if len(rows) == self.ticks else None
-            for name, rows in self._columns.items()
-        }
+        executed = self._columns["executed"]
+        if any(row is None for row in executed) and any(row is not None for row in executed):
+            raise ValueError(
+                f"the world of seed {self.seed} put executed_action into the info of some steps only"
+            )
         self.episode = Episode(
             observations=kept,
             actions=np.array(self._columns["action"], self._spec.action.dtype),
@@ -136,9 +136,9 @@ class _Take:
             truncated=truncated,
             success=success,
             final_observation=self.seen,
-            labels=whole["label"],
-            executed=whole["executed"],
-            intervention=whole["intervention"],
+            labels=_filled(self._columns["label"], np.full(self._spec.action.shape, np.nan)),
+            executed=_filled(executed, None),
+            intervention=_filled(self._columns["intervention"], False),
             act_s=np.array(self._columns["act_s"], np.float32),
             task=self._spec.task,
             source=source,
@@ -222,8 +222,8 @@ class _Run:
             info[EXPERT_ACTION] = self._expert_actions(active)
         began = time.perf_counter()
         decision = self._actor.act(self._observations, info)
-        self._act_s = (time.perf_counter() - began) / int(active.sum())  # shared by those served
-        _check_command(decision.command, active, self._spec)
+        self._act_s = time.perf_counter() - began
+        decision = _checked(decision, active, self._spec)
         redo: list[tuple[int, int, int]] = []
         for slot in np.flatnonzero(active):
             redo += self._step(int(slot), decision)
@@ -265,7 +265,7 @@ class _Run:
         signal = self._spec.action
         actions = np.zeros((len(self._worlds), *signal.shape), signal.dtype)
         for slot in np.flatnonzero(active):
-            actions[slot] = self._experts[slot]()
+            actions[slot] = signal.check(EXPERT_ACTION, self._experts[slot]())
         return actions
 
     def _saved(self, take: _Take) -> Episode:
@@ -276,9 +276,19 @@ class _Run:
         return recording.save(take.episode)
 
 
-def _check_command(command: NDArray[Any], active: NDArray[np.bool_], spec: Spec) -> None:
-    expected = (len(active), *spec.action.shape)
-    if command.shape != expected:
-        raise ValueError(f"the actor commanded shape {command.shape}, expected {expected}")
-    if command.dtype.kind == "f" and not np.isfinite(command[active]).all():
-        raise ValueError(f"the actor commanded a value that is not finite: {command[active]}")
+def _checked(decision: Decision, active: NDArray[np.bool_], spec: Spec) -> Decision:
+    """The decision with commands in the action's dtype; rows of idle slots are not looked at."""
+    signal = spec.action
+    command = np.zeros((len(active), *signal.shape), signal.dtype)
+    given = np.asarray(decision.command)
+    if given.shape != command.shape:
+        raise ValueError(f"the actor commanded shape {given.shape}, expected {command.shape}")
+    command[active] = signal.check("the actor's command", given[active], (int(active.sum()),))
+    return replace(decision, command=command)
+
+
+def _filled(rows: list[Any], absent: Any) -> NDArray[Any] | None:
+    """Rows as an array with `absent` where there is none; None where there is none at all."""
+    if all(row is None for row in rows):
+        return None
+    return np.array([absent if row is None else row for row in rows])

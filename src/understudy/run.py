@@ -24,6 +24,7 @@ from torch import Tensor
 from understudy.policies.base import Policy
 from understudy.policies.checkpoint import read_json, save_checkpoint
 
+LOCK = ".lock"
 PACKAGES = ("understudy", "torch", "numpy", "gymnasium", "mujoco", "gym-pusht", "pymunk")
 
 
@@ -37,13 +38,19 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: Mapping[str, Any]) -> Run:
-        """Begin a run in an empty or new folder; raises FileExistsError where one has begun."""
+        """Begin a run in an empty or new folder; raises FileExistsError where there is something."""
+        folder.mkdir(parents=True, exist_ok=True)
         if (folder / "run.json").exists():
             raise FileExistsError(
                 f"{folder} holds a run already: --resume goes on with it, or name another folder"
             )
-        folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, _locked(folder))
+        others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+        if others:
+            run.close()
+            raise FileExistsError(
+                f"{folder} is not empty ({', '.join(others[:3])}): name a new folder"
+            )
         text = json.dumps(dict(config), indent=2, ensure_ascii=False, allow_nan=False)
         temporary = folder / ".run.json"
         temporary.write_text(text + "\n", "utf-8")
@@ -165,7 +172,7 @@ def versions() -> dict[str, str]:
 
 def _locked(folder: Path) -> IO[str]:
     """Hold the folder's lock until the file is closed or the process dies."""
-    path = folder / ".lock"
+    path = folder / LOCK
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests import demonstrations
+from understudy.data.store import Dataset
 
 OPTIONS = ("--steps", "2000", "--batch-size", "32", "--width", "64", "--depth", "2", "--history",
            "2", "--horizon", "4", "--checkpoints", "40", "--held-out", "0.3")  # fmt: skip
@@ -73,6 +74,49 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(data, unbroken, tmp_
     assert steps == sorted(set(steps))
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(data, unbroken, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        understudy("train", "mlp", "--data", data, "--run", folder, *OPTIONS, "--checkpoints", "1"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(1200):
+        if (folder / "metrics.jsonl").exists() or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait(60)
+    assert not (folder / "checkpoints").exists()
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 99')
+    resumed = run("train", "--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 2000
+    before, after = weights(unbroken), weights(folder)
+    assert all(before[key].equal(after[key]) for key in before)
+
+
+def test_a_run_goes_on_when_the_data_has_grown_and_not_when_it_has_shrunk(tmp_path):
+    demonstrations.dataset(tmp_path / "data", demonstrations.CONTINUOUS)
+    done = run("train", "mlp", "--data", tmp_path / "data", "--run", tmp_path / "run",
+               "--steps", "20", "--width", "8")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Dataset.open(tmp_path / "data") as grown:
+        grown.append(demonstrations.made_up(demonstrations.CONTINUOUS, 9, 12))
+    again = run("train", "--resume", tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+    config = json.loads((tmp_path / "run" / "run.json").read_text())
+    config["episodes"]["train"][0] = "0" * 32
+    (tmp_path / "run" / "run.json").write_text(json.dumps(config))
+    refused = run("train", "--resume", tmp_path / "run")
+    assert refused.returncode == 2
+    assert "no longer holds 1 episode" in refused.stderr
+
+
 def test_a_second_process_on_the_same_run_is_refused(data, tmp_path):
     from understudy.run import Run
 
@@ -94,14 +138,22 @@ def test_a_second_process_on_the_same_run_is_refused(data, tmp_path):
         (("mlp", "--data", "DATA", "--run", "r", "--steps", "many"), "many"),
         (("mlp", "--data", "DATA", "--run", "r", "--inputs", "observation.stat"), "no observation"),
         (("mlp", "--data", "DATA", "--run", "r", "--train-episodes", "9"), "outside 1..2"),
+        (("mlp", "--data", "DATA", "--run", "r", "--held-out", "1"), "--held-out"),
+        (("mlp", "--data", "EMPTY", "--run", "r"), "collect or import"),
+        (("mlp", "--data", "DATA", "--run", "r", "--width", "0"), "width"),
+        (("knn", "--data", "DATA", "--run", "r", "--k", "0"), "k must be"),
+        (("mlp", "--data", "DATA", "--run", "r", "--learning-rate", "-1"), "learning_rate"),
         (("mlp", "--data", "DATA", "--run", "DATA/../taken"), "run already"),
         (("--resume", "nowhere"), "no run"),
     ],
 )
 def test_misuse_is_told_what_is_wrong_before_any_work(data, tmp_path, arguments, complaint):
+    if not (data.parent / "empty").exists():
+        Dataset.create(data.parent / "empty", demonstrations.CONTINUOUS)
     (data.parent / "taken").mkdir(exist_ok=True)
     (data.parent / "taken" / "run.json").write_text("{}")
-    given = [str(a).replace("DATA", str(data)) for a in arguments]
+    empty = str(data.parent / "empty")
+    given = [str(a).replace("DATA", str(data)).replace("EMPTY", empty) for a in arguments]
     given = [str(tmp_path / a) if a == "r" else a for a in given]
     misused = run("train", *given)
     assert misused.returncode in (1, 2)

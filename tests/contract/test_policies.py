@@ -20,9 +20,6 @@ from understudy.rollout import rollouts
 from understudy.tasks import make_task
 
 SMALL = {"width": 32, "depth": 2, "dropout": 0.1}
-# Diffusion and flow take the repeated actions past an episode's end as data ("hold still"), as
-# Chi et al. 2023 do: for them the values count.
-LEARNS_PADDING = {"diffusion", "flow"}
 SPECS = {"continuous": demonstrations.CONTINUOUS, "discrete": demonstrations.DISCRETE}
 
 
@@ -102,8 +99,6 @@ def test_an_unprepared_policy_raises(name, dataset):
 
 
 def test_values_past_the_episodes_end_do_not_change_the_loss(name, dataset):
-    if name in LEARNS_PADDING:
-        pytest.skip("takes the repeated action as data, as its source does")
     policy, windows = prepared(name, dataset)
     batch = windows.gather(np.arange(len(windows)))
     assert not batch.valid.all()
@@ -185,6 +180,17 @@ def test_one_demonstration_is_learnt_by_heart_and_reproduced(name, tmp_path):
 def test_a_checkpoint_with_a_file_missing_or_damaged_is_refused_by_name(name, dataset, tmp_path):
     policy, _ = prepared(name, dataset)
     folder = save_checkpoint(tmp_path / "policy", name, policy, {})
+    for file, text in (
+        ("spec.json", "{}"),
+        ("config.json", '{"format": 1}'),
+        ("config.json", "[]"),
+        ("config.json", "{"),
+    ):
+        kept = (folder / file).read_text()
+        (folder / file).write_text(text)
+        with pytest.raises(ValueError, match=file):
+            load_checkpoint(folder)
+        (folder / file).write_text(kept)
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
@@ -192,4 +198,16 @@ def test_a_checkpoint_with_a_file_missing_or_damaged_is_refused_by_name(name, da
         load_checkpoint(folder)
     weights.unlink()
     with pytest.raises(ValueError, match=r"model\.safetensors"):
+        load_checkpoint(folder)
+
+
+def test_a_configuration_that_asks_for_more_than_its_weights_hold_takes_no_memory(
+    dataset, tmp_path
+):
+    policy, _ = prepared("mlp", dataset)
+    folder = save_checkpoint(tmp_path / "policy", "mlp", policy, {})
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["width"] = 10**6  # its square would be 4 TB
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="does not fit"):
         load_checkpoint(folder)

@@ -129,6 +129,9 @@ def test_episodes_of_several_tasks_are_numbered_by_task(tmp_path):
         ({"batch_size": 0}, "batch_size"),
         ({"rank": 2, "world_size": 2}, "rank"),
         ({"episodes": []}, "nothing to learn from"),
+        ({"episodes": [1, 1]}, "must differ"),
+        ({"episodes": [3]}, r"lie in 0\.\.2"),
+        ({"episodes": np.array([True, False, True])}, "bool"),
     ],
 )
 def test_windows_that_make_no_sense_are_refused(dataset, options, complaint):

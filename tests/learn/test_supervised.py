@@ -90,8 +90,12 @@ class Poisoned:
 
 def test_a_step_that_is_not_finite_is_dropped_and_counted(dataset):
     trained = policy(dataset)
-    *_, last = learn(trained, Poisoned(windows(dataset), {3, 30}), CONFIG)
+    poisoned = Poisoned(windows(dataset), {3, 30})
+    first, second, last = learn(trained, poisoned, CONFIG)
     assert last.state.skipped == 2
+    [clean, *_] = learn(policy(dataset), windows(dataset), CONFIG)
+    assert first.losses["total"] == pytest.approx(clean.losses["total"], rel=0.1)
+    assert second.state.skipped == 2
     assert all(torch.isfinite(v).all() for v in averaged_weights(trained, last.state).values())
 
 
@@ -112,7 +116,18 @@ def test_the_rate_rises_then_falls_to_zero():
     assert rates[-1] < 0.001
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"learning_rate": 0.0}, {"batch_size": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 0},
+        {"learning_rate": 0.0},
+        {"batch_size": -1},
+        {"ema_decay": 1.0},
+        {"weight_decay": -1.0},
+        {"warmup_steps": -1},
+        {"seed": -1},
+    ],
+)
 def test_a_configuration_that_makes_no_sense_is_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         LearnConfig(**options)

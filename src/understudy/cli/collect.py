@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from rich.progress import track
 
 from understudy.cli.options import fleet_of, parse, plural
@@ -41,7 +40,7 @@ class Collect:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Collect until as many episodes as asked for are kept, or no seeds are left."""
+    """Play as many episodes as asked for and keep those that are to be kept."""
     options = parse(
         Collect,
         arguments,
@@ -98,6 +97,6 @@ def _record(played: Iterator[Episode], dataset: Dataset, options: Collect) -> tu
         successes += bool(episode.success)
         if options.keep == "all" or episode.success:
             dataset.append(episode)
-    if not np.sum(lengths):
-        raise ValueError("nothing was played")
+    if options.keep == "successes" and not successes:
+        raise RuntimeError(f"none of {plural(len(lengths), 'episode')} succeeded, so none was kept")
     return lengths, successes

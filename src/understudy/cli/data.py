@@ -130,10 +130,10 @@ def _import(options: Import, console: Console) -> int:
 
     name = options.format or detect(options.source)
     if name is None:
-        raise ValueError(
-            f"{options.source} is in no format that is known; --format names one of "
-            f"{', '.join(sorted(FORMATS))}"
-        )
+        inside = options.source.iterdir() if options.source.is_dir() else []
+        found = next((child for child in sorted(inside) if detect(child)), None)
+        hint = f"Did you mean {found}?" if found else f"Known: {', '.join(sorted(FORMATS))}"
+        raise ValueError(f"{options.source} is in no format that is known. {hint}")
     imported = lookup("format", name, FORMATS, GROUP)(
         options.source, options.destination, options.cameras
     )
@@ -146,7 +146,11 @@ def _import(options: Import, console: Console) -> int:
 def _view(options: View, console: Console) -> int:
     from understudy.data.view import write_view
 
-    write_view(Dataset.open(options.folder), options.out, options.episodes or None)
+    dataset = Dataset.open(options.folder)
+    unknown = [i for i in options.episodes if not 0 <= i < len(dataset)]
+    if unknown:
+        raise ValueError(f"no episode {unknown[0]}: there are {plural(len(dataset), 'episode')}")
+    write_view(dataset, options.out, options.episodes or None)
     console.print(f"view: {options.out}", markup=False)
     if options.open:
         webbrowser.open(options.out.resolve().as_uri())

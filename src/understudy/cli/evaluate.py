@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
     problem = rendering_problem(task) if options.videos else None
     if problem:
         console.print(f"no videos: {problem}", markup=False)
-    out = options.out or _default_folder(actor, options.task)
+    out = options.out or _default_folder(actor, options)
     reports = {
         name: _measured(fleet, task, config, name, options) for name, config in configs.items()
     }
@@ -99,6 +100,7 @@ def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
         console.print(str(line), markup=False)
     out.mkdir(parents=True, exist_ok=True)
     report.to_json(out / "report.json")
+    (out / "against.json").unlink(missing_ok=True)  # of an earlier call, with another actor
     if other is not None:
         other.to_json(out / "against.json")
     with tempfile.TemporaryDirectory() as folder:
@@ -173,12 +175,18 @@ def _measured(
     return report
 
 
-def _default_folder(actor: str, task: str) -> Path:
+def _default_folder(actor: str, options: Evaluate) -> Path:
+    """A folder for each way of measuring, so that one report does not take another's place."""
+    words = [re.sub(r"[^\w.-]+", "-", options.task)]
+    words += [options.purpose] if options.purpose != "report" else []
+    words += [options.player] if options.player != "chunks" else []
+    words += [f"execute-{options.execute}"] if options.execute else []
     path = Path(actor)
-    safe = task.replace(":", "-").replace("/", "-").replace("=", "-")
     if (path / "run.json").is_file():
-        return path / f"evaluation-{safe}"
-    return Path("reports") / f"{path.name}-{safe}"
+        return path / "-".join(["evaluation", *words])
+    if path.parent.name == "checkpoints":
+        return path.parent.parent / "-".join(["evaluation", path.name, *words])
+    return Path("reports") / "-".join([path.name, *words])
 
 
 def _write(

@@ -22,9 +22,20 @@ from understudy.learn.supervised import DivergedError, LearnConfig, averaged_wei
 from understudy.policies import find_policy, policy_names
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
-from understudy.run import Run, find_checkpoint, versions
+from understudy.run import Run, checkpoints, find_checkpoint, versions
 
 C = TypeVar("C", bound=PolicyConfig)
+RUN_KEYS = (
+    "policy",
+    "config",
+    "learn",
+    "data",
+    "episodes",
+    "inputs",
+    "checkpoints",
+    "threads",
+    "tensorboard",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,12 @@ class Train(Generic[C]):
     """Processor threads; 0: one for small networks, else all."""
     tensorboard: bool = False
     """Write TensorBoard's files as well."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"--held-out {self.held_out} must lie in 0..1, without 1")
+        if self.checkpoints < 1 or self.threads < 0:
+            raise ValueError("--checkpoints must be at least 1 and --threads at least 0")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,16 +100,15 @@ def main(arguments: Sequence[str]) -> int:
         "tensorboard": options.tensorboard,
         "versions": versions(),
     }
-    _windows(run_config, options.policy, options.learn, dataset)  # what is wrong shows up here
+    # What is wrong with the data or the options shows up before there is a run.
+    windows, _ = _windows(run_config, options.policy, options.learn, dataset)
+    options.policy.build(windows.spec)
     run = Run.create(options.run, run_config)
     return _train(run, dataset)
 
 
 def _help() -> str:
-    lines = [
-        f"  {name:<12}{(find_policy(name).__doc__ or '').splitlines()[0]}"
-        for name in policy_names()
-    ]
+    lines = [f"  {name:<12}{_summary(name)}" for name in policy_names()]
     return (
         "usage: understudy train POLICY --data DATASET --run FOLDER [OPTIONS]\n"
         "       understudy train --resume RUN\n\n"
@@ -102,14 +118,22 @@ def _help() -> str:
     )
 
 
+def _summary(name: str) -> str:
+    """First line of a policy's description; one that does not load is no reason to show none."""
+    try:
+        return (find_policy(name).__doc__ or "").partition("\n")[0]
+    except (ImportError, AttributeError) as error:
+        return f"does not load: {error}"
+
+
 def _readable(config: PolicyConfig, dataset: Dataset) -> list[str]:
     """Observations that the policy can read."""
     spec = dataset.spec
     return list(spec.observations if config.reads_cameras else spec.vectors)
 
 
-def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[int]]:
-    """Numbers of the episodes to learn from and to hold out."""
+def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[str]]:
+    """Ids of the episodes to learn from and to hold out."""
     train, held_out = dataset.split(options.held_out, options.learn.seed)
     if options.train_episodes is not None:
         if not 1 <= options.train_episodes <= len(train):
@@ -121,29 +145,28 @@ def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[int]]:
             len(train), generator=torch.Generator().manual_seed(options.learn.seed)
         )
         train = sorted(int(train[i]) for i in order[: options.train_episodes])
-    return {"train": [int(i) for i in train], "held_out": [int(i) for i in held_out]}
+    return {
+        "train": [dataset.ids[i] for i in train],
+        "held_out": [dataset.ids[i] for i in held_out],
+    }
 
 
 def _windows(
     run: dict[str, Any], config: PolicyConfig, learning: LearnConfig, dataset: Dataset
 ) -> tuple[Windows, Windows | None]:
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
-    if dataset.fingerprint != run["fingerprint"]:
-        raise ValueError(
-            f"{run['data']} has changed since the run began: fingerprint {dataset.fingerprint}, "
-            f"then {run['fingerprint']}. A run goes on only with the data that it began with"
-        )
+    train, apart = (_numbers(run, part, dataset) for part in ("train", "held_out"))
     spec = dataset.spec.only(run["inputs"])
     if not spec.observations:
         raise ValueError(f"{run['policy']} can read none of {list(dataset.spec.observations)}")
-    chosen = [*run["episodes"]["train"], *run["episodes"]["held_out"]]
     frames = None
     if spec.cameras:
         from understudy.data.frames import FrameCache
 
-        frames = FrameCache.build(dataset, spec.cameras, episodes=chosen)
-    made = [
-        Windows(
+        frames = FrameCache.build(dataset, spec.cameras, episodes=[*train, *apart])
+
+    def windows(episodes: list[int]) -> Windows:
+        return Windows(
             dataset,
             history=config.history,
             horizon=config.horizon,
@@ -153,31 +176,47 @@ def _windows(
             seed=learning.seed,
             frames=frames,
         )
-        for episodes in (run["episodes"]["train"], run["episodes"]["held_out"])
-        if episodes
-    ]
-    return made[0], made[1] if len(made) > 1 else None
+
+    return windows(train), windows(apart) if apart else None
+
+
+def _numbers(run: dict[str, Any], part: str, dataset: Dataset) -> list[int]:
+    """Numbers of the episodes that a run pinned by id; raises ValueError when one is gone."""
+    numbers = {id: i for i, id in enumerate(dataset.ids)}
+    wanted = run["episodes"][part]
+    gone = [id for id in wanted if id not in numbers]
+    if gone:
+        raise ValueError(
+            f"{run['data']} no longer holds {plural(len(gone), 'episode')} that the run began with, "
+            f"the first is {gone[0]}: a run goes on only with the data that it began with"
+        )
+    return [numbers[id] for id in wanted]
 
 
 def _resume(folder: Path) -> int:
     """Go on from the newest checkpoint, or from the beginning if there is none yet."""
     run = Run.open(folder)
-    return _train(run, Dataset.open(Path(run.config["data"])))
+    return _train(run, Dataset.open(Path(str(run.config.get("data", "")))))
 
 
 def _train(run: Run, dataset: Dataset) -> int:
     """Train to the end, or until interrupted; everything needed is in the run folder."""
     config = run.config
     where = str(run.folder / "run.json")
+    missing = [key for key in RUN_KEYS if key not in config]
+    if missing:
+        raise ValueError(
+            f"{where} lacks {', '.join(missing)}: it is damaged, or no run of training"
+        )
     learning = from_plain(LearnConfig, config["learn"], where)
     policy_config = from_plain(find_policy(config["policy"]), config["config"], where)
     windows, held_out = _windows(config, policy_config, learning, dataset)
     torch.manual_seed(learning.seed)
     policy = policy_config.build(windows.spec)
     state = None
-    try:
-        newest = find_checkpoint(run.folder)
-    except ValueError:
+    newest = next(reversed([*checkpoints(run.folder)]), None)
+    if newest is None:
+        run.forget_after(0)
         policy.prepare(windows)
     else:
         policy = load_checkpoint(newest).policy
@@ -188,9 +227,10 @@ def _train(run: Run, dataset: Dataset) -> int:
     torch.set_num_threads(config["threads"] or (1 if size < 1_000_000 else torch.get_num_threads()))
     if config["tensorboard"]:
         run.write_tensorboard()
+    todo = plural(learning.steps, "step") if size else "nothing to optimise, the data are kept"
     print(
         f"{config['policy']}: {plural(size, 'parameter')}, {plural(windows.episode_count, 'episode')}, "
-        f"{plural(len(windows), 'window')}, {plural(learning.steps, 'step')} -> {run.folder}"
+        f"{plural(len(windows), 'window')}, {todo} -> {run.folder}"
     )
     reports = learn(policy, windows, learning, held_out, state)
     return _follow(run, config, policy, learning, reports)
@@ -212,11 +252,12 @@ def _follow(
         run.save(report.step, config["policy"], policy, weights, state_files(report.state))
 
     with _bar() as bar, _interruptible() as interrupted:
-        line = bar.add_task("", total=learning.steps, loss="")
+        trains = any(p.requires_grad for p in policy.parameters())
+        line = bar.add_task("", total=learning.steps, loss="", visible=trains)
         try:
             for last in reports:
                 bar.update(line, completed=last.step, loss=_line(last))
-                if last.held_out is not None or last.step % learning.report_every == 0:
+                if last.is_due:
                     run.log(_row(last))
                 if last.step // every > max(saved, 0) // every or interrupted:
                     save(last)

@@ -117,8 +117,7 @@ class Windows:
         self.history, self.horizon = history, horizon
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.fingerprint = dataset.fingerprint
-        chosen = np.arange(len(dataset.lengths)) if episodes is None else np.asarray(episodes)
-        self.episodes = np.sort(chosen.astype(np.int64))
+        self.episodes = _chosen(episodes, len(dataset.lengths))  # (E,) increasing
         self._frames = frames
         if self.spec.cameras and frames is None:
             raise ValueError(f"the dataset has cameras {self.spec.cameras}: windows need `frames`")
@@ -240,11 +239,23 @@ class Windows:
         return self._permutations[epoch]
 
 
+def _chosen(episodes: Sequence[int] | NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
+    """Numbers of the episodes to draw from, in order; raises ValueError for any that is no number."""
+    if episodes is None:
+        return np.arange(count)
+    numbers = np.asarray(episodes) if len(episodes) else np.zeros(0, np.int64)
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        raise ValueError(
+            f"episodes are numbers 0..{count - 1}, got {numbers.dtype} {numbers.shape}"
+        )
+    if len(np.unique(numbers)) < len(numbers) or (numbers < 0).any() or (numbers >= count).any():
+        raise ValueError(f"episodes {numbers.tolist()[:8]} must differ and lie in 0..{count - 1}")
+    return np.sort(numbers.astype(np.int64))
+
+
 def _rows_of(column: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows of a column: the memory-mapped array itself when they are all of it."""
-    if len(rows) == len(column):
-        return column
-    return column[rows]
+    """Rows of a column: the memory-mapped array itself when they are all of it, in order."""
+    return column if len(rows) == len(column) else column[rows]
 
 
 def _targets(dataset: Columns, rows: NDArray[np.int64]) -> NDArray[Any]:

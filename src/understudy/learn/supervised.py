@@ -58,8 +58,13 @@ class LearnConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "gradient_clip"):
-            if not getattr(self, name) > 0:
+            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("weight_decay", "warmup_steps", "skips_allowed", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in 0..1, got {self.ema_decay}")
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then a cosine down to 0."""
@@ -88,9 +93,10 @@ class TrainingState:
 @final
 @dataclass(frozen=True)
 class Progress:
-    """A report; `losses` are means over the steps since the one before."""
+    """A report; `losses` are means over the steps since the last report that was due."""
 
     step: int  # steps done
+    is_due: bool  # False: only the clock asked for it, so that a bar can move; not for the record
     losses: Mapping[str, float]
     held_out: Mapping[str, float] | None
     learning_rate: float
@@ -114,7 +120,7 @@ def learn(
     if not any(p.requires_grad for p in policy.parameters()):
         losses = _validate(policy, held_out or windows)
         held = losses if held_out else None
-        yield Progress(0, losses, held, 0.0, 0.0, 0.0, TrainingState(0, 0, {}))
+        yield Progress(0, True, losses, held, 0.0, 0.0, 0.0, TrainingState(0, 0, {}))
         return
     yield from _Training(policy, windows, config, held_out, resume).reports()
 
@@ -147,11 +153,13 @@ class _Training:
         if resume is not None:
             self._restore(resume)
         self.sums: dict[str, float] = {}
+        self.summed = 0  # steps that `sums` are over: those that were finite
 
     def reports(self) -> Iterator[Progress]:
         config = self.config
         began, waited, done = time.perf_counter(), 0.0, 0
         self.policy.train()
+        shown = began
         while self.step < config.steps:
             asked = time.perf_counter()
             batch = self.windows.batch(self.step)
@@ -160,20 +168,24 @@ class _Training:
             self.step, done = self.step + 1, done + 1
             last = self.step == config.steps
             validates = last or self.step % config.validate_every == 0
-            seconds = time.perf_counter() - began
-            if validates or self.step % config.report_every == 0 or seconds > REPORT_S:
+            is_due = validates or self.step % config.report_every == 0
+            if is_due or time.perf_counter() - shown > REPORT_S:
+                seconds = time.perf_counter() - began
                 yield Progress(
                     step=self.step,
-                    losses={name: total / done for name, total in self.sums.items()},
+                    is_due=is_due,
+                    losses={name: total / self.summed for name, total in self.sums.items()},
                     held_out=self._held_out() if validates else None,
                     learning_rate=config.rate_at(self.step - 1),
                     samples_per_s=done * config.batch_size / seconds,
                     waiting=waited / seconds,
                     state=self._state(),
                 )
-                self.sums = {}
                 self.policy.train()
-                began, waited, done = time.perf_counter(), 0.0, 0
+                shown = time.perf_counter()
+                if is_due:
+                    self.sums, self.summed = {}, 0
+                    began, waited, done = shown, 0.0, 0
 
     def _optimise(self, batch: Batch) -> None:
         config, flat = self.config, self.flat
@@ -192,6 +204,7 @@ class _Training:
         if config.ema_decay:
             keep = decay_at(self.step, most=config.ema_decay)
             self.average.lerp_(flat.values, 1 - keep)
+        self.summed += 1
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 

@@ -27,6 +27,11 @@ class PolicyConfig(ABC):
     horizon: int = 1
     """Actions that are predicted at once, H."""
 
+    def __post_init__(self) -> None:
+        for name in ("history", "horizon"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
     @abstractmethod
     def build(self, spec: Spec) -> Policy:
         """Build the untrained policy; raises ValueError where it cannot serve `spec`."""

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from understudy.config import from_plain, to_plain
 from understudy.policies import find_policy
-from understudy.policies.base import Policy
+from understudy.policies.base import Policy, PolicyConfig
 from understudy.spec import Spec
 
 FORMAT = 1
@@ -89,11 +90,20 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise ValueError(
             f"{folder / 'config.json'}: format {config.get('format')}, this version reads {FORMAT}"
         )
-    spec = Spec.from_dict(read_json(folder / "spec.json"))
-    cls = find_policy(str(config["policy"]))
-    policy: Policy = from_plain(cls, config["config"], str(folder / "config.json")).build(spec)
+    try:
+        spec = Spec.from_dict(read_json(folder / "spec.json"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / 'spec.json'} is damaged: {error!r}") from None
+    if not isinstance(config.get("config"), dict):
+        raise ValueError(f"{folder / 'config.json'} is damaged: it has no object 'config'")
+    cls = find_policy(str(config.get("policy")))
+    policy_config: PolicyConfig = from_plain(cls, config["config"], str(folder / "config.json"))
     weights = _read_weights(folder / "model.safetensors")
-    policy.load_state_dict(_fitting(policy, weights, folder / "model.safetensors"))
+    with torch.device("meta"):  # shapes alone: a file cannot make us take memory it does not fill
+        _check_fit(policy_config.build(spec), weights, folder / "model.safetensors")
+    policy = policy_config.build(spec)
+    _grow(policy, weights)
+    policy.load_state_dict(weights)
     return Checkpoint(
         policy=policy.eval(),
         name=str(config["policy"]),
@@ -132,12 +142,17 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _fitting(policy: Policy, weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Check names and shapes, after buffers that grow with the data have taken their length."""
+def _grow(policy: Policy, weights: dict[str, Tensor]) -> None:
+    """Let buffers whose length is that of the data take their length."""
     for name in policy.growing:
         buffer = policy.get_buffer(name)
         if name in weights and weights[name].shape[1:] == buffer.shape[1:]:
-            buffer.resize_(weights[name].shape)
+            setattr(policy, name, torch.empty_like(weights[name], device=buffer.device))
+
+
+def _check_fit(policy: Policy, weights: dict[str, Tensor], path: Path) -> None:
+    """Raise ValueError listing the names and shapes in which weights and policy differ."""
+    _grow(policy, weights)
     expected = policy.state_dict()
     wrong = [f"{key}: missing" for key in expected if key not in weights]
     wrong += [f"{key}: not part of this policy" for key in weights if key not in expected]
@@ -148,7 +163,6 @@ def _fitting(policy: Policy, weights: dict[str, Tensor], path: Path) -> dict[str
     ]
     if wrong:
         raise ValueError(f"{path} does not fit its config.json:\n  " + "\n  ".join(wrong[:8]))
-    return weights
 
 
 def _json(data: Any) -> bytes:

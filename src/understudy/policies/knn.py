@@ -35,10 +35,13 @@ class KnnConfig(PolicyConfig):
     phase_weight: float = 3.0
     """Deviations of the state that one whole mean episode length counts as, for phase."""
 
+    def __post_init__(self) -> None:
+        PolicyConfig.__post_init__(self)
+        if self.k < 1 or not self.phase_weight >= 0:
+            raise ValueError(f"k must be at least 1, phase_weight not negative, got {self}")
+
     def build(self, spec: Spec) -> Policy:
         """Build an empty memory for these signals."""
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}")
         return Knn(self, spec)
 
 

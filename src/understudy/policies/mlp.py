@@ -42,6 +42,13 @@ class MlpConfig(PolicyConfig):
     loss: Literal["l1", "l2"] = "l1"
     """Error of continuous actions; a discrete action takes the cross-entropy."""
 
+    def __post_init__(self) -> None:
+        PolicyConfig.__post_init__(self)
+        if self.width < 1 or self.depth < 1 or self.bins < 0:
+            raise ValueError(f"width and depth must be at least 1, bins at least 0, got {self}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in 0..1, got {self.dropout}")
+
     def build(self, spec: Spec) -> Policy:
         """Build the network for these signals."""
         return Mlp(self, spec)

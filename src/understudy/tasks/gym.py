@@ -36,8 +36,8 @@ class GymWorld(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Gives an environment's observations and actions our keys, dtypes and shapes.
 
     A vector becomes `observation.state`, an image (Y, X, 3) uint8 a camera; the entries of a Dict
-    keep their names behind `observation.`. A Discrete action becomes (1,) int64. `success` judges
-    a step where the environment itself does not put `is_success` into its info.
+    keep their names behind `observation.`. A Discrete action becomes (1,) int64. `success`, if
+    given, judges each step and takes the place of the environment's own `is_success`.
     """
 
     def __init__(
