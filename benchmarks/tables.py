@@ -15,6 +15,23 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# What the README says in short: (in words, result file, case, measure).
+SUMMARY = (
+    ("mountain-car cloned from 100 demonstrations: return minus the expert's, 1000 unseen starts",
+     "mountain_car", "mlp", "return_minus_expert"),
+    ("its failures", "mountain_car", "mlp", "failure_rate"),
+    ("its collection and training", "mountain_car", "mlp", "train_seconds"),
+    ("training windows from PushT's states, batch 256, one core",
+     "windows", "pusht-states", "samples_per_s"),
+    ("the same against LeRobot 0.4.4's dataset class", "windows", "pusht-states", "ratio_to_lerobot"),
+    ("cloning cart-pole at batch 32 against imitation 1.0.1, one core each",
+     "cloning_speed", "cart-pole", "ratio_to_imitation"),
+    ("the same at batch 256", "cloning_speed", "cart-pole-batch-256", "ratio_to_imitation"),
+    ("evaluating mountain-car against a loop over single environments",
+     "evaluation_speed", "mountain-car", "ratio_to_single"),
+    ("10,000 full-batch epochs of 3-128-256-128-7 on 100 points, against the naive PyTorch loop",
+     "full_batch", "3-128-256-128-7", "ratio_to_naive"),
+)  # fmt: skip
 MARKED = re.compile(r"(<!-- results: (\w+)((?: [\w-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -47,10 +64,26 @@ def table(name: str, metrics: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary() -> str:
+    """The README's short table."""
+    lines = ["| what | measured | range | n |", "|---|---|---|---|"]
+    for words, name, case, metric in SUMMARY:
+        file = ROOT / "benchmarks" / "results" / f"{name}.json"
+        rows = json.loads(file.read_text())["rows"]
+        [row] = [row for row in rows if (row["case"], row["metric"]) == (case, metric)]
+        value, spread = shown(row)
+        lines.append(f"| {words} | {value} | {spread} | {row['n']:,} |")
+    return "\n".join(lines) + "\n"
+
+
 def filled(text: str) -> str:
     """The page with every marked table made anew."""
     return MARKED.sub(
-        lambda found: found[1] + table(found[2], found[3].split()) + found[4],
+        lambda found: (
+            found[1]
+            + (summary() if found[2] == "summary" else table(found[2], found[3].split()))
+            + found[4]
+        ),
         text,
     )
 

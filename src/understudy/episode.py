@@ -137,7 +137,11 @@ def _checked_final(
 ) -> dict[str, NDArray[Any]] | None:
     if final is None:
         return None
-    return {key: s.check(f"final {key}", final[key]) for key, s in spec.observations.items()}
+    return {
+        key: signal.check(f"final {key}", final[key])
+        for key, signal in spec.observations.items()
+        if key in final or not is_image(key)  # a stored episode keeps no last picture
+    }
 
 
 def _checked_labels(labels: NDArray[Any] | None, spec: Spec, ticks: int) -> NDArray[Any] | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -149,6 +150,7 @@ def test_a_linked_data_file_is_not_followed(foreign, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"codebase_version": ["v3.0"]}, r"version .\[.v3.0.\]., expected one of"),
         ({"codebase_version": "v1.6"}, "version 'v1.6', expected one of"),
         ({"fps": 0}, "fps is 0"),
         ({"fps": "30"}, "fps is '30'"),
@@ -168,6 +170,46 @@ def test_metadata_that_is_no_json_is_refused(foreign, content):
     (foreign / "meta" / "info.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"info\.json"):
         Dataset.open(foreign)
+
+
+STRANGE = [None, True, -1, 2**31, 2**63, 1e308, "", "../x", [], [[]], {}, {"a": 1}, "{a}", [None]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_strange_metadata_raises_value_errors_and_claims_no_memory(foreign, seed):
+    generator, path = random.Random(seed), foreign / "meta" / "info.json"
+    content = path.read_bytes()
+    refused = 0
+    for _ in range(25):
+        info = json.loads(content)
+        place = generator.choice([info, info["features"], *info["features"].values()])
+        place[generator.choice(list(place))] = generator.choice(STRANGE)
+        path.write_text(json.dumps(info))
+        refused += _is_refused(foreign)
+    path.write_bytes(content)
+    assert refused > 5
+    row = foreign / "meta" / "episodes" / "chunk-000" / "file-001.parquet"
+    content, table = row.read_bytes(), pq.read_table(row)
+    for name in ("length", "episode_index", "dataset_to_index", "data/file_index", "tasks"):
+        for value in (None, -1, 2**31 - 1, 2**62, 0.5, "x", [[1]]):
+            at = table.column_names.index(name)
+            pq.write_table(table.set_column(at, name, pa.array([value])), row)
+            _is_refused(foreign)
+    row.write_bytes(content)
+    assert not _is_refused(foreign)
+
+
+def _is_refused(folder: Path) -> bool:
+    """Whether anything of a dataset raises ValueError; other errors and endless work do not."""
+    try:
+        dataset = Dataset.open(folder)
+        for key in dataset.keys:
+            dataset.column(key)
+        for i in range(len(dataset)):
+            assert len(dataset[i]) == dataset.lengths[i]
+    except ValueError:
+        return True
+    return False
 
 
 def test_wrong_totals_and_splits_are_said(foreign):
@@ -234,10 +276,15 @@ def test_too_few_frames_and_missing_videos_are_said(foreign):
     assert dataset.spec == Dataset.open(foreign).spec
 
 
-def test_a_file_index_out_of_all_reason_is_refused_or_missing_not_followed(foreign):
+def test_episodes_without_their_data_file_are_left_out_and_said(foreign):
+    edit_row(foreign, 0, **{"data/file_index": 77})
+    dataset = Dataset.open(foreign)
+    assert "episodes without a data file are left out: 0" in dataset.problems
+    assert dataset.lengths.tolist() == [5, 6]
+    assert len(dataset.column("action")) == 11
     edit_row(foreign, 0, **{"data/file_index": -1})
-    with pytest.raises((ValueError, FileNotFoundError)):
-        Dataset.open(foreign).column("action")
+    with pytest.raises(ValueError, match="data/file_index is -1, expected a whole number"):
+        Dataset.open(foreign)
 
 
 def test_text_and_missing_columns_are_left_out_and_said(foreign):
@@ -356,9 +403,9 @@ def test_a_table_of_many_files_is_cached_and_changes_are_seen(tmp_path, monkeypa
     first = Layout(folder, own=True).rows
     assert any((tmp_path.parent / os.environ["UNDERSTUDY_CACHE"] / "episodes").iterdir())
     reads = []
-    real = tables.parse_table
+    real = tables.parse_intact
     monkeypatch.setattr(
-        "understudy.data.episodes.parse_table",
+        "understudy.data.episodes.parse_intact",
         lambda *arguments: reads.append(arguments[1]) or real(*arguments),
     )
     assert Layout(folder, own=True).rows == first

@@ -1,0 +1,1 @@
+"""Demonstrations: on disk, in memory, in batches, and from other formats."""

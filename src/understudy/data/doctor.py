@@ -10,7 +10,8 @@ from understudy.data import annotations, foreign, totals
 from understudy.data.durable import digest_file, open_json
 from understudy.data.episodes import EPISODES
 from understudy.data.features import columns
-from understudy.data.layout import INFO, TASKS, Layout, Row
+from understudy.data.info import INFO
+from understudy.data.layout import TASKS, Layout, Row
 from understudy.data.low_dim import Kinds, read_rows
 from understudy.data.places import OWN, STATS, all_statistics, used_tasks
 from understudy.data.tables import is_intact

@@ -13,7 +13,7 @@ from typing import Any
 from understudy.data.cache import cache_root
 from understudy.data.durable import LARGEST_JSON, digest, read_limited
 from understudy.data.paths import Tree
-from understudy.data.tables import is_intact, parse_table
+from understudy.data.tables import is_intact, parse_intact, parse_table
 
 EPISODES = "meta/episodes"
 LARGEST_TABLE = 2**30  # bytes of one file
@@ -56,9 +56,15 @@ def _files(tree: Tree) -> Iterator[tuple[str, int, int]]:
 
 def _rows(path: Path, own: bool) -> list[dict[str, Any]]:
     content = read_limited(path, LARGEST_TABLE)
-    if own and not is_intact(content):
+    if not own:
+        return parse_table(content, path, _is_kept).to_pylist()
+    if not is_intact(content):
         raise ValueError(f"{path} is damaged: its content does not fit its checksum")
-    return parse_table(content, path, lambda name: not name.startswith("stats/")).to_pylist()
+    return parse_intact(content, path, _is_kept).to_pylist()
+
+
+def _is_kept(name: str) -> bool:
+    return not name.startswith("stats/")
 
 
 def _load(path: Path) -> Known:

@@ -6,7 +6,6 @@ else may have written, so each is checked before it is used.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,26 +14,12 @@ from pathlib import Path
 from typing import Any, final
 
 from understudy.data.durable import LARGEST_JSON, read_limited
-from understudy.data.episodes import EPISODES, table_of_episodes
+from understudy.data.episodes import table_of_episodes
+from understudy.data.info import CHUNK, TEMPLATES, VERSIONS, parsed, read_info
 from understudy.data.paths import Tree, fill
 from understudy.data.tables import read_table
 
-INFO = "meta/info.json"
 TASKS = "meta/tasks.parquet"
-VERSIONS = {"v3.0": "3.0", "v2.1": "2.1", "v2.0": "2.0"}
-TEMPLATES = {
-    "3.0": (
-        "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-        "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
-    ),
-    "2": (
-        "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
-        "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
-    ),
-}
-DATA_PATH, VIDEO_PATH = TEMPLATES["3.0"]
-EPISODES_PATH = EPISODES + "/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-CHUNK = 1000  # files per folder
 LARGEST_COUNT = 2**31  # of episodes, ticks, files
 
 
@@ -70,8 +55,7 @@ class Layout:
     def __init__(self, folder: Path, own: bool = False) -> None:
         self.tree = Tree(folder)
         self.problems: list[str] = []
-        self.content = b""  # of info.json
-        self.info = self._read_info()
+        self.info, self.content = read_info(self.tree)  # `content`: of info.json
         self.version = VERSIONS[str(self.info["codebase_version"])]
         self.features: dict[str, dict[str, Any]] = self.info["features"]
         self.rate_hz = float(self.info["fps"])
@@ -88,27 +72,6 @@ class Layout:
                 f"{folder}: the tables of tasks and episodes make no sense: {error!r}"
             ) from error
         self._compare_totals()
-
-    def _read_info(self) -> dict[str, Any]:
-        path = self.tree.path(INFO)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{self.tree.folder} is no dataset: {INFO} is missing. Expected a LeRobot dataset "
-                "(versions 2.0, 2.1, 3.0); other formats are imported with `understudy data import`"
-            )
-        self.content = read_limited(path, LARGEST_JSON)
-        info = _parsed(path, self.content)
-        version = info.get("codebase_version")
-        if version not in VERSIONS:
-            raise ValueError(f"{path}: version {version!r}, expected one of {list(VERSIONS)}")
-        rate, features = info.get("fps"), info.get("features")
-        if not isinstance(rate, int | float) or not 0 < rate < 1e6:
-            raise ValueError(f"{path}: fps is {rate!r}, expected a positive number")
-        if not isinstance(features, dict) or not all(_is_feature(f) for f in features.values()):
-            raise ValueError(f"{path}: features must map names to a dtype and a shape")
-        if not isinstance(info.get("splits") or {}, dict):
-            raise ValueError(f"{path}: splits is {info['splits']!r}, expected names and ranges")
-        return info
 
     def _read_tables(self) -> None:
         if self.version == "3.0":
@@ -138,6 +101,9 @@ class Layout:
         records = table_of_episodes(self.tree, self._own)
         self._check_numbers(records)
         rows = [self._row_3(record) for record in records]
+        if not self._own:  # in ours, whose numbers count on, the row stays and reading it raises
+            self._say_lost([row.number for row in rows if not self._is_file(row.data)])
+            rows = [row for row in rows if self._is_file(row.data)]
         return self._without_overlaps(rows)
 
     def _row_3(self, record: Mapping[str, Any]) -> Row:
@@ -231,8 +197,7 @@ class Layout:
                     facts={},
                 )
             )
-        if lost:
-            self.problems.append(f"episodes without a data file are left out: {_few(lost)}")
+        self._say_lost(lost)
         return rows
 
     def _find(self, which: int, number: int, key: str | None) -> Path | None:
@@ -266,6 +231,10 @@ class Layout:
         return self._by_name[index]
 
     # all versions
+
+    def _say_lost(self, numbers: list[int]) -> None:
+        if numbers:
+            self.problems.append(f"episodes without a data file are left out: {_few(numbers)}")
 
     def _is_file(self, path: Path) -> bool:
         if path not in self._exists:
@@ -309,17 +278,6 @@ class Layout:
             )
 
 
-def _is_feature(feature: Any) -> bool:
-    return (
-        isinstance(feature, dict)
-        and isinstance(feature.get("dtype"), str)
-        and isinstance(feature.get("shape"), list)
-        and all(isinstance(n, int) and 0 < n < 2**31 for n in feature["shape"])
-        and len(feature["shape"]) <= 5
-        and all(isinstance(feature.get(name) or {}, dict) for name in ("info", "video_info"))
-    )
-
-
 def _places(record: Mapping[str, Any], prefix: str) -> dict[str, int]:
     return {name: _count(record, prefix + name) for name in ("chunk_index", "file_index")}
 
@@ -329,21 +287,11 @@ def _few(numbers: Sequence[int]) -> str:
     return shown if len(numbers) <= 5 else f"{shown} ... ({len(numbers)} in all)"
 
 
-def _parsed(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        facts = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path}: expected an object, got {type(facts).__name__}")
-    return facts
-
-
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if path.is_file():
         for line in read_limited(path, LARGEST_JSON).splitlines():
             if line.strip():
-                yield _parsed(path, line)
+                yield parsed(path, line)
 
 
 def _in_order(records: Iterable[Mapping[str, Any]]) -> list[str]:

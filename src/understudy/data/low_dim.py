@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from understudy.data.cache import cache_root
 from understudy.data.durable import digest
 from understudy.data.layout import Row
-from understudy.data.tables import array, parse_table, read_table
+from understudy.data.tables import array, parse_intact, read_table
 
 Kinds = Mapping[str, tuple[tuple[int, ...], str]]  # {column: (shape of one tick, dtype)}
 
@@ -42,7 +42,7 @@ def _read_file(path: Path, rows: list[Row], kinds: Kinds) -> dict[str, NDArray[A
         content = path.read_bytes()
         if digest(content) != expected:
             raise ValueError(f"{path} is damaged: its content does not fit its checksum")
-        table = parse_table(content, path, wanted.__contains__)
+        table = parse_intact(content, path, wanted.__contains__)
     try:
         found = {name: array(table, name, *kind) for name, kind in kinds.items()}
         order = _ticks(table, rows)

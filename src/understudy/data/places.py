@@ -9,7 +9,8 @@ from typing import Any
 from understudy.data import totals
 from understudy.data.durable import replace_file
 from understudy.data.episodes import EPISODES
-from understudy.data.layout import CHUNK, DATA_PATH, EPISODES_PATH, INFO, TASKS, VIDEO_PATH, Layout
+from understudy.data.info import CHUNK, DATA_PATH, EPISODES_PATH, INFO, VIDEO_PATH
+from understudy.data.layout import TASKS, Layout
 from understudy.data.paths import fill
 from understudy.data.records import tasks_file
 from understudy.data.tables import read_table

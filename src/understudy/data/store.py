@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from understudy.data import annotations, foreign, totals
 from understudy.data.durable import make_folder, open_json, replace_file, seal_json, write_file
 from understudy.data.features import check_storable, columns
-from understudy.data.layout import INFO, Layout
+from understudy.data.info import INFO
+from understudy.data.layout import Layout
 from understudy.data.lock import Lock
 from understudy.data.places import LOCK, OWN, STAGING, require_whole, tidy, untidy
 from understudy.data.reader import Reader

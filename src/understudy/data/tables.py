@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from understudy.data.durable import digest
+from understudy.data.footer import claimed_values
 
 LARGEST_CELLS = 2**31  # numbers in one file: 16 GiB as float64
 SEAL = "understudy.digest"
@@ -25,49 +27,76 @@ def read_table(path: Path, wanted: Callable[[str], bool] = lambda name: True) ->
     Raises ValueError if the file is damaged, claims to hold more than 2^31 values, or holds other
     than numbers, text, truth values and lists of these.
     """
-    return _read(path, str(path), wanted)
+    with _fault_of(path), pa.OSFile(str(path)) as file:
+        _check_claims(file, wanted)
+        return _decoded(file, wanted)
 
 
 def parse_table(
     content: bytes, path: Path, wanted: Callable[[str], bool] = lambda name: True
 ) -> pa.Table:
-    """`read_table` for content that is in memory already; `path` is for messages only."""
-    return _read(pa.BufferReader(content), str(path), wanted)
+    """`read_table` for content that is in memory; `path` is for messages only."""
+    with _fault_of(path), pa.BufferReader(content) as file:
+        _check_claims(file, wanted)
+        return _decoded(file, wanted)
+
+
+def parse_intact(
+    content: bytes, path: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> pa.Table:
+    """`parse_table` for content of ours whose checksum was compared: its claims are believed."""
+    with _fault_of(path), pa.BufferReader(content) as file:
+        return _decoded(file, wanted)
 
 
 def column_names(path: Path) -> list[str]:
     """The names of the columns of a Parquet file; raises ValueError if it is damaged."""
-    try:
+    with _fault_of(path):
         return list(pq.read_schema(path).names)
-    except pa.ArrowException as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def first_number(path: Path, name: str) -> float:
     """The first value of a column of numbers; 0 if it has none. Raises ValueError if damaged."""
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(1, columns=[name], use_threads=False):
-                return float(batch.column(0)[0].as_py() or 0.0)
-    except (pa.ArrowException, TypeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    with _fault_of(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(1, columns=[name], use_threads=False):
+            value = batch.column(0)[0].as_py()
+            return float(value) if isinstance(value, int | float) else 0.0
     return 0.0
 
 
-def _read(source: Any, path: str, wanted: Callable[[str], bool]) -> pa.Table:
-    if isinstance(source, Path):
-        source = pa.OSFile(str(source))
+@contextmanager
+def _fault_of(path: Path) -> Iterator[None]:
+    """A block whose failure is the file's."""
     try:
-        with pq.ParquetFile(source) as file:
-            names = [name for name in file.schema_arrow.names if wanted(name)]
-            for name in names:
-                _check_type(name, file.schema_arrow.field(name).type)
-            _check_size(file.metadata, {name.split(".")[0] for name in names})
-            return file.read(columns=names, use_threads=False)
+        yield
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _decoded(file: pa.NativeFile, wanted: Callable[[str], bool]) -> pa.Table:
+    with pq.ParquetFile(file) as parquet:
+        names = [name for name in parquet.schema_arrow.names if wanted(name)]
+        for name in names:
+            _check_type(name, parquet.schema_arrow.field(name).type)
+        return parquet.read(columns=names, use_threads=False)
+
+
+def _check_claims(file: pa.NativeFile, wanted: Callable[[str], bool]) -> None:
+    """Raise ValueError if decoding the `wanted` columns would take more room than is sensible."""
+    size = file.size()
+    file.seek(max(size - 8, 0))
+    ending = file.read(8)
+    length = int.from_bytes(ending[:4], "little")
+    if size < 12 or ending[4:] != b"PAR1" or length > size - 12:
+        raise ValueError(f"its {size} bytes do not end as a Parquet file does")
+    file.seek(size - 8 - length)
+    claims = claimed_values(file.read(length))
+    cells = sum(count for name, count in claims.items() if wanted(name))
+    if cells > LARGEST_CELLS:
+        raise ValueError(f"it claims to hold {cells} values, expected at most {LARGEST_CELLS}")
+    file.seek(0)
 
 
 def _check_type(name: str, kind: pa.DataType) -> None:
@@ -84,18 +113,6 @@ def _check_type(name: str, kind: pa.DataType) -> None:
     )
     if not plain:
         raise ValueError(f"column {name!r} holds {kind}, expected numbers, text, or lists of them")
-
-
-def _check_size(metadata: pq.FileMetaData, wanted: set[str]) -> None:
-    cells = 0
-    for group in range(metadata.num_row_groups):
-        chunks = metadata.row_group(group)
-        for at in range(chunks.num_columns):
-            chunk = chunks.column(at)
-            if chunk.path_in_schema.split(".")[0] in wanted:
-                cells += chunk.num_values
-    if cells > LARGEST_CELLS:
-        raise ValueError(f"it claims to hold {cells} values, expected at most {LARGEST_CELLS}")
 
 
 def array(table: pa.Table, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

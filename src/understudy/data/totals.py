@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.data.features import columns, to_features
-from understudy.data.layout import CHUNK, DATA_PATH, VIDEO_PATH
+from understudy.data.info import CHUNK, DATA_PATH, VIDEO_PATH
 from understudy.episode import Episode
 from understudy.spec import ACTION, Spec
 

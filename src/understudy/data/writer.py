@@ -10,7 +10,8 @@ from typing import Any, final
 
 from understudy.data import totals
 from understudy.data.durable import Transaction, digest, digest_file, refuse
-from understudy.data.layout import INFO, TASKS, Clip, Layout, Row
+from understudy.data.info import INFO
+from understudy.data.layout import TASKS, Clip, Layout, Row
 from understudy.data.lock import Lock
 from understudy.data.places import STATS, after, kept_statistics, next_places, place, used_tasks
 from understudy.data.records import checked, data_file, episode_file, episode_record, tasks_file

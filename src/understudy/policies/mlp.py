@@ -85,14 +85,14 @@ class Mlp(Policy):
         """Mean error over the valid steps: cross-entropy, or L1 or L2 of normalised actions."""
         output = self._output(batch.observations)
         if self.action is None:
-            logits = output.transpose(1, -1)  # (B, choices, A, H)
-            targets = batch.actions.transpose(1, 2)  # (B, A, H)
-            errors = functional.cross_entropy(logits, targets, reduction="none").mean(1)  # (B, H)
-            right = (logits.detach().argmax(1) == targets).float().mean(1)  # (B, H)
-            return {
-                "total": masked_mean(errors, batch.valid),
-                "accuracy": masked_mean(right, batch.valid),
-            }
+            logits = output.flatten(0, 2)  # (B * H * A, choices)
+            targets = batch.actions.flatten()  # (B * H * A,)
+            errors = functional.cross_entropy(logits, targets, reduction="none")
+            losses = {"total": masked_mean(errors.view(batch.actions.shape).mean(-1), batch.valid)}
+            if not self.training:  # a tenth of a small network's step, and not minimised
+                right = (logits.argmax(-1) == targets).float().view(batch.actions.shape)
+                losses["accuracy"] = masked_mean(right.mean(-1), batch.valid)
+            return losses
         error = output - self.action.encode(batch.actions)
         errors = (error.abs() if self.config.loss == "l1" else error.square()).mean(-1)  # (B, H)
         return {"total": masked_mean(errors, batch.valid)}
