@@ -65,7 +65,7 @@ def main() -> None:
             success = pooled_mean([np.asarray(report.successes) for report, _ in measured])
             minutes = [seconds / 60 for _, seconds in measured]
             rows += [
-                results.estimate_row(policy, "score", score, "share", SEEDS),
+                results.estimate_row(policy, "score", score, "1", SEEDS),
                 results.estimate_row(policy, "success_rate", success, "share", SEEDS),
                 results.median_row(policy, "train_minutes", minutes, "min", SEEDS),
             ]

@@ -41,7 +41,7 @@ def shown(row: dict[str, Any]) -> tuple[str, str]:
         return f"{100 * row['value']:.1f} %", f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %"
     width = abs(row["high"] - row["low"])
     digits = 0 if abs(row["value"]) >= 100 else 2 if width < 10 else 1
-    unit = "x" if row["unit"] == "ratio" else f" {row['unit']}"
+    unit = {"ratio": "x", "1": ""}.get(row["unit"], f" {row['unit']}")
     low, value, high = (f"{row[name]:,.{digits}f}" for name in ("low", "value", "high"))
     return f"{value}{unit}", f"{low} to {high}"
 

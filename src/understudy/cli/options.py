@@ -20,7 +20,7 @@ def parse(options: type[T] | Any, arguments: Sequence[str], verb: str, descripti
         args=list(arguments),
         prog=f"understudy {verb}",
         description=description,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+        config=(tyro.conf.OmitArgPrefixes,),
     )
 
 
