@@ -31,7 +31,7 @@ HELP = "usage: understudy data VERB ...\n\nverbs:\n" + "\n".join(
 class Info:
     """What to look at."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of a dataset: LeRobot v3.0, v2.1 or v2.0."""
 
 
@@ -39,9 +39,9 @@ class Info:
 class Import:
     """What to bring in."""
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """What to read."""
-    destination: Annotated[Path, tyro.conf.Positional]
+    destination: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
     """Folder of the new dataset."""
     format: str = ""
     """Name of the format; recognised by default."""
@@ -53,7 +53,7 @@ class Import:
 class View:
     """What to show."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of a dataset."""
     out: Path = Path("view.html")
     """Page to write."""
