@@ -8,13 +8,12 @@ The terminal's own commands do the work; the rows pool the three runs, each pair
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import results
+from terminal import run
 
-from understudy.cli import main as understudy
 from understudy.evaluate.measure import Report
 from understudy.statistics import pooled_mean
 
@@ -32,15 +31,6 @@ MLP = (
     "--learning-rate",
     "3e-3",
 )
-
-
-def run(*arguments: object) -> float:
-    """Run a command of the terminal; returns its seconds."""
-    began = time.perf_counter()
-    code = understudy([str(argument) for argument in arguments])
-    if code:
-        raise SystemExit(code)
-    return time.perf_counter() - began
 
 
 def measure(folder: Path, seed: int) -> tuple[Report, Report, float]:

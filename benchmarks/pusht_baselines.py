@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import results
+from terminal import run
 
-from understudy.cli import main as understudy
 from understudy.evaluate.measure import Report
 from understudy.statistics import pooled_mean
 
@@ -29,15 +28,6 @@ POLICIES = {
     "mlp": ("--horizon", "16", "--width", "256", "--depth", "4", "--steps", "8000"),
 }
 EXECUTE = {"knn": "16", "mlp": "8"}
-
-
-def run(*arguments: object) -> float:
-    """Run a command of the terminal; returns its seconds."""
-    began = time.perf_counter()
-    code = understudy([str(argument) for argument in arguments])
-    if code:
-        raise SystemExit(code)
-    return time.perf_counter() - began
 
 
 def measure(name: str, seed: int, data: Path, folder: Path) -> tuple[Report, float]:

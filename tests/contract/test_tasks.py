@@ -46,9 +46,11 @@ def test_the_same_seed_gives_the_same_episode_in_a_world_that_was_used_before(ta
     assert after[-1] == first[0]
 
 
-@pytest.fixture
-def policy(task, tmp_path):
-    """An untrained network with noise in its normalisers: it moves, that is all it needs to do."""
+@pytest.fixture(params=["chunks", "ensemble"])
+def policy(request, task, tmp_path):
+    """An untrained network with made-up normalisers: it moves, that is all it needs to do."""
+    if request.param == "ensemble" and task.spec.action.choices:
+        pytest.skip("choices cannot be averaged, which tests/policies/test_player.py proves")
     torch.manual_seed(0)
     spec = task.spec.only(task.spec.vectors)
     made = MlpConfig(history=2, horizon=3, width=32).build(spec)
@@ -56,7 +58,7 @@ def policy(task, tmp_path):
         for key, buffer in made.named_buffers():
             buffer.copy_(torch.full_like(buffer, 100.0 if key.endswith("scale") else 1.0))
     save_checkpoint(tmp_path / "policy", "mlp", made, {})
-    return PolicyActor(checkpoint=tmp_path / "policy", width=4)
+    return PolicyActor(checkpoint=tmp_path / "policy", player=request.param, width=4)
 
 
 def test_a_policys_episode_is_identical_alone_batched_and_in_worker_processes(task, policy):

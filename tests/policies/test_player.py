@@ -116,3 +116,14 @@ def test_the_ensemble_equals_the_formula_written_out():
 def test_more_steps_than_the_horizon_cannot_be_executed():
     with pytest.raises(ValueError, match=r"1\.\.4"):
         Chunks(echo(), execute=5)
+
+
+def test_choices_cannot_be_averaged():
+    from dataclasses import replace
+
+    from understudy.spec import Signal
+
+    choices = replace(COUNT_SPEC, action=Signal((1,), "int64", choices=3))
+    policy = EchoConfig().build(choices)
+    with pytest.raises(ValueError, match="cannot be averaged"):
+        Ensemble(policy)

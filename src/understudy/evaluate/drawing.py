@@ -10,24 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-
-@final
-@dataclass(frozen=True)
-class Mark:
-    """One shape: an SVG path, x and y in 0..100, y down. `style` is a class of the template."""
-
-    path: str
-    style: str
-    title: str = ""  # shown when pointed at
-
-
-@final
-@dataclass(frozen=True)
-class Tick:
-    """A number on an axis, at 0..100 from the left or from below."""
-
-    at: float
-    text: str
+from understudy.data.charts import Mark, Tick
 
 
 @final
