@@ -1,18 +1,13 @@
 """How fast camera frames are read: the frame cache against decoding at random from mp4.
 
-    python benchmarks/frames.py benchmarks/results/frames.json
+    python benchmarks/frames.py
 
 Two cameras of 240 x 320 with moving, lightly noisy pictures; a sample is one tick of both cameras.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
+import results
 from numpy.typing import NDArray
 
 from understudy.data.decode import VideoFile
@@ -153,12 +148,15 @@ def measure(dataset: Recorded) -> list[dict[str, Any]]:
         {"metric": "gather from the cache", "unit": "samples/s", **repeated(256, gathered)},
     ]
     ratio = rows[-1]["value"] / rows[-3]["value"]
-    rows.append({"metric": "gather over at random, kept open", "unit": "ratio", "value": ratio})
+    rows.append(
+        {"metric": "gather over at random, kept open", "unit": "ratio", "value": ratio, "n": 1}
+    )
     return rows
 
 
-def main(result: Path) -> None:
-    rows = []
+def main() -> None:
+    """Measure both codecs and write the rows."""
+    rows: list[results.Row] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UNDERSTUDY_CACHE"] = f"{folder}/cache"
         codecs: tuple[Codec, ...] = ("h264", "av1")
@@ -166,22 +164,10 @@ def main(result: Path) -> None:
             dataset = Recorded(Path(folder), codec)
             encoded = {"metric": "encode", "unit": "frames/s", "value": dataset.record(), "n": 1}
             for row in [encoded, *measure(dataset)]:
-                rows.append({"case": f"{codec}, two cameras 240 x 320", **row})
-                print(
-                    f"{codec:5} {row['metric']:34} {row['value']:10.0f} {row['unit']}", flush=True
-                )
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
-    facts = {
-        "benchmark": "frames",
-        "command": f"python benchmarks/frames.py {result}",
-        "commit": commit.strip(),
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "versions": {"python": platform.python_version(), "av": av.__version__},
-        "rows": rows,
-    }
-    result.write_text(json.dumps(facts, indent=1) + "\n")
+                once = {"low": row["value"], "high": row["value"]}
+                rows.append(results.Row(**{"case": codec, "seeds": [0], **once, **row}))
+    results.write("frames", "python benchmarks/frames.py", rows)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
