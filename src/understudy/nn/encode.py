@@ -4,8 +4,8 @@ Each number becomes one value per bin: 0 below the bin, 1 above it, linear insid
 quantiles, so a network sees fine differences where the data are dense. Added here: a value on
 which a share of the data sits exactly (a velocity of 0, a saturated command) gets bins of its own
 up to its nearest neighbours in the data, since a border drawn by such a value is infinitely sharp.
-Without that a cloned mountain-car expert fails 0.1 to 0.4 % of its episodes, with it none
-(benchmarks/mountain_car.py).
+With quantiles alone a cloned mountain-car expert failed 0.1 to 0.4 % of 1,000 selection starts, with
+atoms none (four runs, nine runs); benchmarks/mountain_car.py measures the latter on report starts.
 """
 
 from __future__ import annotations
