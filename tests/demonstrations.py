@@ -21,12 +21,29 @@ DISCRETE = Spec(
     task="made up",
 )
 
+CAMERA = Spec(
+    observations={
+        STATE: Signal((3,)),
+        "observation.images.front": Signal((32, 40, 3), "uint8"),
+        "observation.images.wrist": Signal((24, 24, 3), "uint8"),
+    },
+    action=Signal((2,)),
+    rate_hz=10.0,
+    task="made up",
+)
 
-def made_up(spec: Spec, seed: int, ticks: int, scale: float = 1.0) -> Episode:
+
+def made_up(
+    spec: Spec, seed: int, ticks: int, scale: float = 1.0, task: str | None = None
+) -> Episode:
     """An episode whose action is a function of a smooth random walk."""
     generator = np.random.default_rng(seed)
     walk = np.cumsum(generator.normal(size=(ticks, 5)), 0) / 3
     observations = {STATE: walk[:, :3] * scale, ENVIRONMENT_STATE: walk[:, 3:] * scale}
+    for key in spec.cameras:
+        rows, columns, _ = spec.observations[key].shape
+        light = 100 + 8 * walk[:, 3, None, None] + np.add.outer(np.arange(rows), np.arange(columns))
+        observations[key] = np.repeat(light[..., None], 3, 3).clip(0, 255).astype(np.uint8)
     if spec.action.choices:
         actions = np.digitize(walk[:, :1], [-0.3, 0.3])
     else:
@@ -39,15 +56,18 @@ def made_up(spec: Spec, seed: int, ticks: int, scale: float = 1.0) -> Episode:
         terminated=True,
         truncated=False,
         success=True,
-        task=spec.task,
+        task=spec.task if task is None else task,
         source="made up",
         seed=seed,
     )
 
 
-def dataset(folder: Path, spec: Spec, lengths=(20, 9, 31), scale: float = 1.0) -> Dataset:
-    """A dataset of made-up episodes of these lengths."""
+def dataset(
+    folder: Path, spec: Spec, lengths=(20, 9, 31), scale: float = 1.0, tasks: tuple[str, ...] = ()
+) -> Dataset:
+    """A dataset of made-up episodes of these lengths, of these tasks in turn."""
     made = Dataset.create(folder, spec)
     for seed, ticks in enumerate(lengths):
-        made.append(made_up(spec, seed, ticks, scale))
+        task = tasks[seed % len(tasks)] if tasks else None
+        made.append(made_up(spec, seed, ticks, scale, task))
     return made

@@ -278,7 +278,7 @@ def _decode(shard: _Shard, source: RecordedFrames, size: Size | None) -> None:
                     raise ValueError(
                         f"{source.path}: frames of {image.shape}, expected {shard.shape[1:]}"
                     )
-                file.write(image.data)
+                file.write(np.ascontiguousarray(image).data)  # a decoder pads rows
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, shard.path)

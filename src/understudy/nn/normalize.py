@@ -17,8 +17,9 @@ class Normalizer(nn.Module):
     """Maps a signal (..., D) to zero mean and unit deviation, or to [-1, 1], and back.
 
     `mean_std` as in robomimic and ACT; `min_max` as in Diffusion Policy (Chi et al. 2023), whose
-    samples are clipped to that box. A constant dimension is shifted to 0, never scaled up. The
-    buffers begin as NaN, so that forgetting `fit` cannot pass for an answer.
+    samples are clipped to that box. A constant dimension is shifted to 0, never scaled up, and comes
+    back as the constant: its scale is 0. The buffers begin as NaN, so that forgetting `fit` cannot
+    pass for an answer.
     """
 
     offset: Tensor  # (D,)
@@ -41,12 +42,12 @@ class Normalizer(nn.Module):
             floor = torch.full_like(scale, RANGE_FLOOR)
         constant = scale <= floor
         self.offset.copy_(offset)
-        self.scale.copy_(torch.where(constant, torch.ones_like(scale), scale))
+        self.scale.copy_(torch.where(constant, torch.zeros_like(scale), scale))
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalise (..., D)."""
         self._require_fitted()
-        return (values - self.offset) / self.scale
+        return (values - self.offset) / (self.scale + (self.scale == 0))
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return (..., D) to the signal's own unit."""

@@ -1,0 +1,213 @@
+"""From camera frames to features: ResNet-18 with group normalisation, or a small strided network.
+
+ResNet-18 (He et al. 2015, arXiv 1512.03385) with group in the place of batch normalisation, which an
+average of weights would break, and a spatial softmax (Levine et al. 2015, arXiv 1504.00702), as in
+Diffusion Policy (Chi et al. 2023) and robomimic. Frames stay uint8 until they are here; a random
+crop in training becomes the centre in use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Of ImageNet's pixels in 0..1: what published weights were trained with.
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_DEVIATION = (0.229, 0.224, 0.225)
+GROUP_CHANNELS = 16  # of a group of the normalisation, as in Diffusion Policy
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig:
+    """How camera frames are read; each camera has an encoder of its own."""
+
+    encoder: Literal["small", "resnet18"] = "small"
+    """small: four convolutions, for processors; resnet18: 11 million weights, for a GPU."""
+    features: int = 64
+    """Numbers that a frame becomes."""
+    keypoints: int = 32
+    """Places that the spatial softmax looks for."""
+    crop: int = 0
+    """Side of the square that is seen: anywhere in training, the centre in use; 0: all of it."""
+    pretrained: str = ""
+    """A safetensors file with the encoder's weights under torchvision's names; none: random."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("features", 1), ("keypoints", 1), ("crop", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+
+@final
+class ImageEncoder(nn.Module):
+    """One camera: frames (B, K, Y, X, 3) uint8 to features (B, K, features)."""
+
+    def __init__(self, config: VisionConfig, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.frames = FrameReader(config, shape)
+        self.places = SpatialSoftmax(self.frames.channels, config.keypoints)
+        self.last = nn.Linear(2 * config.keypoints, config.features)
+
+    def prepare(self) -> None:
+        """Begin with the pretrained weights, if there are any."""
+        self.frames.prepare()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return (B, K, features)."""
+        features = functional.relu(self.last(self.places(self.frames(frames))))
+        return features.unflatten(0, frames.shape[:2])  # (B, K, features)
+
+
+@final
+class FrameReader(nn.Module):
+    """Frames (B, K, Y, X, 3) uint8, cropped and standardised, to feature maps (B * K, C, y, x)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: VisionConfig, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        if len(shape) != 3 or shape[2] != 3:
+            raise ValueError(f"frames must be (Y, X, 3), got {shape}")
+        if config.crop > min(shape[:2]):
+            raise ValueError(f"crop {config.crop} is larger than the frames, {shape[:2]}")
+        self.config = config
+        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN), persistent=False)
+        self.register_buffer("deviation", 255 * torch.tensor(PIXEL_DEVIATION), persistent=False)
+        self.network = _small() if config.encoder == "small" else _Resnet18()
+        self.channels = 128 if config.encoder == "small" else 512
+
+    def prepare(self) -> None:
+        """Load the pretrained weights, if there are any; raises ValueError where they do not fit."""
+        if self.config.pretrained:
+            load_pretrained(self.network, Path(self.config.pretrained))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return (B * K, C, y, x)."""
+        if self.config.crop:
+            frames = crop(frames, self.config.crop, self.training)
+        pixels = (frames.flatten(0, 1).float() - self.mean) / self.deviation
+        return self.network(pixels.permute(0, 3, 1, 2))  # channels last in memory
+
+
+@final
+class SpatialSoftmax(nn.Module):
+    """Where in the frame each of P features is: feature maps (N, C, y, x) to (N, 2 P) in -1..1."""
+
+    def __init__(self, channels: int, keypoints: int) -> None:
+        super().__init__()
+        self.maps = nn.Conv2d(channels, keypoints, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the mean column and row of each softmax over pixels."""
+        maps = self.maps(features).float()  # (N, P, y, x)
+        weight = maps.flatten(2).softmax(-1).view(maps.shape)
+        row, column = (torch.linspace(-1, 1, n, device=maps.device) for n in maps.shape[2:])
+        return torch.cat([weight.sum(2) @ column, weight.sum(3) @ row], 1)  # (N, 2 P)
+
+
+def crop(frames: Tensor, side: int, is_random: bool) -> Tensor:
+    """Cut (B, K, Y, X, 3) to (B, K, side, side, 3): the centre, or one random place for each row."""
+    rows, columns = frames.shape[2:4]
+    if not is_random:
+        top, left = (rows - side) // 2, (columns - side) // 2
+        return frames[:, :, top : top + side, left : left + side]
+    count, device = len(frames), frames.device
+    top = torch.randint(rows - side + 1, (count, 1), device=device)
+    left = torch.randint(columns - side + 1, (count, 1), device=device)
+    along = torch.arange(side, device=device)
+    row = (top + along)[:, None, :, None]  # (B, 1, side, 1)
+    column = (left + along)[:, None, None, :]  # (B, 1, 1, side)
+    batch = torch.arange(count, device=device)[:, None, None, None]
+    history = torch.arange(frames.shape[1], device=device)[None, :, None, None]
+    return frames[batch, history, row, column]
+
+
+def load_pretrained(network: nn.Module, file: Path) -> None:
+    """Load convolutions and scales by torchvision's names; statistics and classifiers are left out.
+
+    Raises ValueError that names the file and what is missing or of another shape.
+    """
+    try:
+        given = load_file(file)
+    except FileNotFoundError:
+        raise ValueError(f"{file}: there is no such file of weights") from None
+    except OSError as error:  # a folder, or not allowed
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    except SafetensorError as error:
+        raise ValueError(f"{file} is no safetensors file: {error}") from None
+    weights = network.state_dict()
+    wrong = [
+        f"{key}: " + (f"shape {tuple(given[key].shape)}" if key in given else "missing")
+        for key, value in weights.items()
+        if key not in given or given[key].shape != value.shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"{file} does not hold this encoder's weights; expected "
+            f"{len(weights)} of torchvision's names:\n  " + "\n  ".join(wrong[:8])
+        )
+    network.load_state_dict({key: given[key] for key in weights})
+
+
+def _small() -> nn.Module:
+    """An eighth of the side and 128 channels, in four convolutions: 0.13 million weights."""
+    layers: list[nn.Module] = []
+    for inputs, outputs, kernel in ((3, 32, 5), (32, 64, 3), (64, 64, 3), (64, 128, 3)):
+        stride = 1 if outputs == 128 else 2
+        layers += [
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            nn.GroupNorm(outputs // GROUP_CHANNELS, outputs),
+            nn.SiLU(),
+        ]
+    return nn.Sequential(*layers)
+
+
+@final
+class _Residual(nn.Module):
+    """Two convolutions and a way around them; attributes carry torchvision's names."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.GroupNorm(outputs // GROUP_CHANNELS, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.GroupNorm(outputs // GROUP_CHANNELS, outputs)
+        self.downsample = None
+        if stride > 1:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                nn.GroupNorm(outputs // GROUP_CHANNELS, outputs),
+            )
+
+    def forward(self, values: Tensor) -> Tensor:
+        hidden = functional.relu(self.bn1(self.conv1(values)))
+        around = values if self.downsample is None else self.downsample(values)
+        return functional.relu(self.bn2(self.conv2(hidden)) + around)
+
+
+@final
+class _Resnet18(nn.Module):
+    """The trunk: a thirty-second of the side, 512 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.GroupNorm(64 // GROUP_CHANNELS, 64)
+        self.layer1 = nn.Sequential(_Residual(64, 64, 1), _Residual(64, 64, 1))
+        self.layer2 = nn.Sequential(_Residual(64, 128, 2), _Residual(128, 128, 1))
+        self.layer3 = nn.Sequential(_Residual(128, 256, 2), _Residual(256, 256, 1))
+        self.layer4 = nn.Sequential(_Residual(256, 512, 2), _Residual(512, 512, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        hidden = functional.relu(self.bn1(self.conv1(pixels)))
+        hidden = functional.max_pool2d(hidden, 3, 2, 1)
+        return self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
