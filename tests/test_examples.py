@@ -1,6 +1,7 @@
 """The examples: short enough to read in one go, and each one runs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,15 +24,36 @@ def test_example_fits_a_screen(file):
     assert len(file.read_text().splitlines()) < 60
 
 
-@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_example_runs_in_an_empty_folder(file, tmp_path):
+RECORDED = "mountain-car-demonstrations"  # what example 1 records and the snippets begin with
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recorded")
+    run(EXAMPLES[0], folder)
+    return folder / RECORDED
+
+
+def run(file, folder):
     environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg"}
-    run = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:__main__", file],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         timeout=HANGS_AFTER_S,
     )
-    assert run.returncode == 0, f"{run.stdout[-4000:]}\n{run.stderr[-4000:]}"
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_example_runs_with_at_most_the_recordings_of_the_first(file, recorded, tmp_path):
+    if file != EXAMPLES[0] and RECORDED in file.read_text():
+        shutil.copytree(recorded, tmp_path / RECORDED)
+    run(file, tmp_path)
+
+
+@pytest.mark.parametrize("file", EXAMPLES[5:9], ids=lambda file: file.stem)
+def test_a_snippet_has_at_most_fifteen_lines(file):
+    assert len(file.read_text().splitlines()) <= 15

@@ -62,6 +62,8 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         parts = [inner] * len(value) if inner else arguments
         if len(parts) == len(value):
             return tuple(_read(part, v, where) for part, v in zip(parts, value, strict=True))
+    elif is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return from_plain(hint, value, where)
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif hint in (int, str, bool) and type(value) is hint:

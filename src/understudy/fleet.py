@@ -72,8 +72,8 @@ class PolicyActor:
         loaded = load_checkpoint(self.checkpoint)
         loaded.policy.spec.require(spec)
         if self.player == "ensemble":
-            return Ensemble(loaded.policy, self.decay, self.width, loaded.fingerprint)
-        return Chunks(loaded.policy, self.execute, self.width, loaded.fingerprint)
+            return Ensemble(loaded.policy, self.decay, self.width, loaded.fingerprint, spec.task)
+        return Chunks(loaded.policy, self.execute, self.width, loaded.fingerprint, spec.task)
 
 
 @final

@@ -81,7 +81,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(data, unb
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(1200):
+    for _ in range(6000):
         if (folder / "metrics.jsonl").exists() or process.poll() is not None:
             break
         time.sleep(0.01)

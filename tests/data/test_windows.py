@@ -119,7 +119,7 @@ def test_episodes_of_several_tasks_are_numbered_by_task(tmp_path):
         made.append(replace(episode, task=task))
     numbered = windows(made)
     assert numbered.tasks == ("push", "stack")
-    assert numbered.gather(np.arange(6)).task.tolist() == [1, 1, 0, 0, 1, 1]
+    assert numbered.gather(np.arange(6)).observations["task"].tolist() == [1, 1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,23 @@ if TYPE_CHECKING:  # torch, which comes with it, is not for a --help
 T = TypeVar("T")
 
 
-def parse(options: type[T] | Any, arguments: Sequence[str], verb: str, description: str) -> T:
-    """Read flags into a dataclass; --help prints and exits, a wrong flag exits with code 2."""
+def parse(
+    options: type[T] | Any,
+    arguments: Sequence[str],
+    verb: str,
+    description: str,
+    default: T | None = None,
+) -> T:
+    """Read flags into a dataclass; --help prints and exits, a wrong flag exits with code 2.
+
+    `default` has the values of flags that are not given, tyro.MISSING for those that must be.
+    """
     return tyro.cli(
         options,
         args=list(arguments),
         prog=f"understudy {verb}",
         description=description,
+        default=default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
 

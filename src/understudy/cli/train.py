@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+import tyro
 
+from understudy.cli.follow import follow
 from understudy.cli.options import parse, plural
+from understudy.cli.rehearse import estimate, rehearse
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
 from understudy.data.windows import Windows
-from understudy.learn import supervised
-from understudy.learn.resume import read_state, state_files
-from understudy.learn.supervised import DivergedError, LearnConfig, averaged_weights, learn
+from understudy.learn.clone import readable, windows_of, with_tasks
+from understudy.learn.resume import read_state
+from understudy.learn.supervised import LearnConfig, learn, native_precision
 from understudy.policies import find_policy, policy_names
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
+from understudy.policies.one_step import OneStepConfig
 from understudy.run import Run, checkpoints, find_checkpoint, versions
 
 C = TypeVar("C", bound=PolicyConfig)
+SMALL_NETWORK = 1_000_000  # weights
 RUN_KEYS = (
     "policy",
     "config",
@@ -44,9 +48,11 @@ class Train(Generic[C]):
 
     data: Path
     """Folder of the dataset."""
-    run: Path
-    """Folder that the run is kept in; must be new."""
     policy: C
+    run: Path | None = None
+    """Folder that the run is kept in; must be new."""
+    preset: str = "small"
+    """Values that belong together: small (for two cores) or paper (as published); options override."""
     learn: LearnConfig = field(default_factory=LearnConfig)
     inputs: tuple[str, ...] = ()
     """Observations that the policy sees; all that it can read by default."""
@@ -58,8 +64,14 @@ class Train(Generic[C]):
     """How many times to save, evenly over the run; the newest three are kept."""
     threads: int = 0
     """Processor threads; 0: one for small networks, else all."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: on a GPU if there is one."""
     tensorboard: bool = False
     """Write TensorBoard's files as well."""
+    dry_run: bool = False
+    """Build everything, train on one batch, save, load and predict, in a folder that is thrown away."""
+    estimate: bool = False
+    """Say how large the policy is and how long its training would take, and do not train."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
@@ -84,8 +96,10 @@ def main(arguments: Sequence[str]) -> int:
         rest,
         f"train {name}",
         f"Learn a policy of the kind {name!r}. {config.__doc__}",
+        default=_defaults(config, rest),
     )
     dataset = Dataset.open(options.data)
+    options = _resolved(options, dataset)
     run_config = {
         "policy": name,
         "config": to_plain(options.policy),
@@ -93,24 +107,80 @@ def main(arguments: Sequence[str]) -> int:
         "data": str(options.data.resolve()),
         "fingerprint": dataset.fingerprint,
         "episodes": _episodes(options, dataset),
-        "inputs": list(options.inputs) or _readable(options.policy, dataset),
+        "inputs": list(options.inputs or readable(options.policy, dataset)),
         "held_out": options.held_out,
         "checkpoints": options.checkpoints,
         "threads": options.threads,
+        "device": options.device,
         "tensorboard": options.tensorboard,
         "versions": versions(),
     }
     # What is wrong with the data or the options shows up before there is a run.
-    windows, _ = _windows(run_config, options.policy, options.learn, dataset)
-    options.policy.build(windows.spec)
+    windows, held_out = _windows(run_config, options.policy, options.learn, dataset)
+    policy = options.policy.build(windows.spec)
+    if options.dry_run or options.estimate:
+        policy.prepare(windows)
+        torch.set_num_threads(_threads(options.threads, policy))
+        policy.to(options.device)
+        if options.dry_run:
+            rehearse(name, policy, windows, options.learn, held_out)
+        if options.estimate:
+            estimate(name, policy, windows, options.learn)
+        return 0
+    if options.run is None:
+        raise ValueError(
+            "--run FOLDER says where to keep the run (only --dry-run and --estimate need none)"
+        )
     run = Run.create(options.run, run_config)
     return _train(run, dataset)
+
+
+def _defaults(config: type[C], arguments: Sequence[str]) -> Train[C]:
+    """Options as the preset that `arguments` name has them; raises ValueError for an unknown one."""
+    given = [word.partition("=") for word in arguments]
+    names = [
+        after or arguments[i + 1 : i + 2]
+        for i, (w, _, after) in enumerate(given)
+        if w == "--preset"
+    ]
+    name = next((n if isinstance(n, str) else n[0] for n in reversed(names) if n), "small")
+    if name not in config.presets:
+        nearest = get_close_matches(name, config.presets, n=1, cutoff=0.4)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"unknown preset {name!r}.{hint} There is: {', '.join(config.presets)}")
+    preset = config.presets[name]
+    return Train(
+        data=tyro.MISSING,
+        policy=config(**preset.policy),
+        preset=name,
+        learn=replace(LearnConfig(), **preset.learn),
+    )
+
+
+def _resolved(options: Train[C], dataset: Dataset) -> Train[C]:
+    """Say what follows from the machine and the data: device, precision, tasks, the teacher's folder."""
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: this machine has no CUDA GPU that torch can use; try cpu")
+    learning, policy = options.learn, with_tasks(options.policy, dataset)
+    if learning.precision == "auto":
+        learning = replace(learning, precision=native_precision(torch.device(device)))
+    if policy.tasks:
+        print(
+            f"the policy tells apart {plural(len(policy.tasks), 'task')}: {', '.join(policy.tasks)}"
+        )
+    if isinstance(policy, OneStepConfig) and policy.teacher:
+        policy = replace(policy, teacher=str(find_checkpoint(Path(policy.teacher)).resolve()))
+    return replace(options, device=device, learn=learning, policy=policy)
 
 
 def _help() -> str:
     lines = [f"  {name:<12}{_summary(name)}" for name in policy_names()]
     return (
         "usage: understudy train POLICY --data DATASET --run FOLDER [OPTIONS]\n"
+        "       understudy train POLICY --data DATASET --estimate | --dry-run\n"
         "       understudy train --resume RUN\n\n"
         "Learn a policy from demonstrations.\n\npolicies:\n"
         + "\n".join(lines)
@@ -124,12 +194,6 @@ def _summary(name: str) -> str:
         return (find_policy(name).__doc__ or "").partition("\n")[0]
     except (ImportError, AttributeError) as error:
         return f"does not load: {error}"
-
-
-def _readable(config: PolicyConfig, dataset: Dataset) -> list[str]:
-    """Observations that the policy can read."""
-    spec = dataset.spec
-    return list(spec.observations if config.reads_cameras else spec.vectors)
 
 
 def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[str]]:
@@ -156,28 +220,27 @@ def _windows(
 ) -> tuple[Windows, Windows | None]:
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(run, part, dataset) for part in ("train", "held_out"))
-    spec = dataset.spec.only(run["inputs"])
-    if not spec.observations:
-        raise ValueError(f"{run['policy']} can read none of {list(dataset.spec.observations)}")
-    frames = None
-    if spec.cameras:
-        from understudy.data.frames import FrameCache
-
-        frames = FrameCache.build(dataset, spec.cameras, episodes=[*train, *apart])
 
     def windows(episodes: list[int]) -> Windows:
-        return Windows(
+        return windows_of(
+            config,
             dataset,
-            history=config.history,
-            horizon=config.horizon,
-            spec=spec,
+            inputs=run["inputs"],
             episodes=episodes,
             batch_size=learning.batch_size,
             seed=learning.seed,
-            frames=frames,
+            progress=_decoding,
         )
 
     return windows(train), windows(apart) if apart else None
+
+
+def _decoding(done: int, total: int) -> None:
+    """Say how far the decoding of frames is, on one line of a terminal."""
+    if sys.stdout.isatty():
+        print(
+            f"\rdecoding frames {done:,}/{total:,}", end="\n" if done == total else "", flush=True
+        )
 
 
 def _numbers(run: dict[str, Any], part: str, dataset: Dataset) -> list[int]:
@@ -223,8 +286,9 @@ def _train(run: Run, dataset: Dataset) -> int:
         state = read_state(newest)
         run.forget_after(state.step)
         print(f"going on from step {state.step:,}")
+    policy.to(config.get("device", "cpu"))
     size = sum(p.numel() for p in policy.parameters())
-    torch.set_num_threads(config["threads"] or (1 if size < 1_000_000 else torch.get_num_threads()))
+    torch.set_num_threads(_threads(config["threads"], policy))
     if config["tensorboard"]:
         run.write_tensorboard()
     todo = plural(learning.steps, "step") if size else "nothing to optimise, the data are kept"
@@ -233,94 +297,10 @@ def _train(run: Run, dataset: Dataset) -> int:
         f"{plural(len(windows), 'window')}, {todo} -> {run.folder}"
     )
     reports = learn(policy, windows, learning, held_out, state)
-    return _follow(run, config, policy, learning, reports)
+    return follow(run, config, policy, learning, reports)
 
 
-def _follow(
-    run: Run,
-    config: dict[str, Any],
-    policy: Policy,
-    learning: LearnConfig,
-    reports: Iterator[supervised.Progress],
-) -> int:
-    """Log, save and draw what the learner reports."""
-    every = max(1, learning.steps // max(1, config["checkpoints"]))
-    saved, last = -1, None
-
-    def save(report: supervised.Progress) -> None:
-        weights = averaged_weights(policy, report.state)
-        run.save(report.step, config["policy"], policy, weights, state_files(report.state))
-
-    with _bar() as bar, _interruptible() as interrupted:
-        trains = any(p.requires_grad for p in policy.parameters())
-        line = bar.add_task("", total=learning.steps, loss="", visible=trains)
-        try:
-            for last in reports:
-                bar.update(line, completed=last.step, loss=_line(last))
-                if last.is_due:
-                    run.log(_row(last))
-                if last.step // every > max(saved, 0) // every or interrupted:
-                    save(last)
-                    saved = last.step
-                if interrupted:
-                    break
-        except DivergedError:
-            run.close()
-            raise
-    if last is not None and saved != last.step:
-        save(last)
-    run.close()
-    if interrupted and last is not None and last.step < learning.steps:
-        print(
-            f"interrupted at step {last.step:,}; saved. Go on: understudy train --resume {run.folder}"
-        )
-        return 130
-    print(f"done: {find_checkpoint(run.folder)}")
-    return 0
-
-
-def _row(report: supervised.Progress) -> dict[str, Any]:
-    held_out = {f"held_out_{name}": value for name, value in (report.held_out or {}).items()}
-    return {
-        "step": report.step,
-        **report.losses,
-        **held_out,
-        "learning_rate": report.learning_rate,
-        "samples_per_s": round(report.samples_per_s),
-        "waiting": round(report.waiting, 3),
-        "skipped": report.state.skipped,
-    }
-
-
-def _line(report: supervised.Progress) -> str:
-    losses = "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
-    return f"{losses}  {report.samples_per_s:,.0f} samples/s"
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        BarColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts."""
-    received: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _threads(asked: int, policy: Policy) -> int:
+    """Threads to compute with: for a small network more than one cost more than they give."""
+    size = sum(p.numel() for p in policy.parameters())
+    return asked or (1 if size < SMALL_NETWORK else torch.get_num_threads())

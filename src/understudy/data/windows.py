@@ -15,6 +15,7 @@ from torch import Tensor
 from understudy.spec import ACTION, Spec
 
 TICK = "tick"
+TASK = "task"
 BLOCK_SAMPLES = 4096  # samples gathered at a time; best of 256 to 65,536, benchmarks/windows.py
 
 
@@ -46,21 +47,22 @@ class Batch:
     """B samples. Windows that reach over an episode's edge repeat its first or last row."""
 
     observations: Mapping[str, Tensor]  # {key: (B, K, *shape)}, oldest first; cameras uint8;
-    # and "tick" (B, K) int64, the ticks since the episode's beginning
+    # "tick" (B, K) int64, the ticks since the episode's beginning; "task" (B,) int64, its number
+    # in `Windows.tasks`
     actions: Tensor  # (B, H, A) from the current tick: float32, or int64 choices
     valid: Tensor  # (B, H) bool: False past the episode's end
-    task: Tensor  # (B,) int64, index into `Windows.tasks`
 
     def __len__(self) -> int:
         return len(self.actions)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on another device."""
+        """Return the batch on a device: itself, where it is there already."""
+        if self.actions.device == torch.device(device):
+            return self
         return Batch(
             {key: value.to(device) for key, value in self.observations.items()},
             self.actions.to(device),
             self.valid.to(device),
-            self.task.to(device),
         )
 
     def _part(self, start: int, stop: int) -> Batch:
@@ -68,7 +70,6 @@ class Batch:
             {key: value[start:stop] for key, value in self.observations.items()},
             self.actions[start:stop],
             self.valid[start:stop],
-            self.task[start:stop],
         )
 
 
@@ -124,8 +125,10 @@ class Windows:
         self._index(dataset)
         self._vectors = {key: self._column(dataset, key) for key in self.spec.vectors}
         self._targets = _tensor(_targets(dataset, self._rows))  # (n, A)
+        self.tasks = tuple(
+            sorted({str(task) for task in dataset.tasks})
+        )  # also those not drawn from
         texts = [str(dataset.tasks[i]) for i in self.episodes]
-        self.tasks = tuple(sorted(set(texts)))
         numbers = {task: number for number, task in enumerate(self.tasks)}
         per_episode = np.array([numbers[text] for text in texts], np.int64)
         self._task = torch.from_numpy(per_episode[self._episode])
@@ -177,6 +180,7 @@ class Windows:
             for key, column in self._vectors.items()
         }
         observations[TICK] = torch.from_numpy(seen - self._first[index, None])
+        observations[TASK] = self._task[torch.from_numpy(index)]
         for key in self.spec.cameras:
             observations[key] = self._camera(key, seen)
         acted = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
@@ -184,7 +188,6 @@ class Windows:
             observations=observations,
             actions=self._targets.index_select(0, acted).view(*ahead.shape, -1),
             valid=torch.from_numpy(ahead <= last),
-            task=self._task[torch.from_numpy(index)],
         )
 
     def _camera(self, key: str, seen: NDArray[np.int64]) -> Tensor:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, field
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 
+from understudy.data.augment import Augment, AugmentConfig
 from understudy.data.windows import Batch, Windows
 from understudy.learn.adamw import AdamW
 from understudy.learn.flat import FlatParameters, unflatten
@@ -50,8 +51,13 @@ class LearnConfig:
     """Steps between reports."""
     validate_every: int = 1000
     """Steps between looks at the held-out loss."""
+    beta1: float = 0.9
+    """How much of the gradients' average a step keeps."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Of products within the network; auto: bfloat16 where processor or GPU compute with it."""
     skips_allowed: int = 10
     """Steps that may be dropped because loss or gradient is not finite, before training stops."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "report_every", "validate_every"):
@@ -63,8 +69,9 @@ class LearnConfig:
         for name in ("weight_decay", "warmup_steps", "skips_allowed", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in 0..1, got {self.ema_decay}")
+        for name in ("ema_decay", "beta1"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then a cosine down to 0."""
@@ -74,6 +81,15 @@ class LearnConfig:
         return (
             self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - self.warmup_steps) / span))
         )
+
+
+def native_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return bfloat16 where a device computes with it, else float32."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu":
+        return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    return "float32"
 
 
 class DivergedError(RuntimeError):
@@ -144,11 +160,23 @@ class _Training:
         resume: TrainingState | None,
     ) -> None:
         self.policy, self.windows, self.config, self.held_out = policy, windows, config, held_out
+        self.augment = (
+            None if config.augment == AugmentConfig() else Augment(config.augment, windows)
+        )
         self.flat = FlatParameters(policy)
         self.average = self.flat.values.clone()
         self.optimiser = AdamW(
-            self.flat.values, self.flat.gradients, self.flat.decayed, config.weight_decay
+            self.flat.values,
+            self.flat.gradients,
+            self.flat.decayed,
+            config.weight_decay,
+            betas=(config.beta1, 0.999),
         )
+        self.device = self.flat.values.device
+        precision = config.precision
+        if precision == "auto":
+            precision = native_precision(self.device)
+        self.is_low = precision == "bfloat16"
         self.step, self.skipped = 0, 0
         if resume is not None:
             self._restore(resume)
@@ -162,7 +190,7 @@ class _Training:
         shown = began
         while self.step < config.steps:
             asked = time.perf_counter()
-            batch = self.windows.batch(self.step)
+            batch = self.windows.batch(self.step).to(self.device)
             waited += time.perf_counter() - asked
             self._optimise(batch)
             self.step, done = self.step + 1, done + 1
@@ -191,7 +219,10 @@ class _Training:
         config, flat = self.config, self.flat
         _seed(flat.values.device, _stream(config.seed, self.step))
         flat.gradients.zero_()
-        losses = self.policy.loss(batch)
+        if self.augment is not None:
+            batch = self.augment(batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_low):
+            losses = self.policy.loss(batch)
         losses["total"].backward()
         norm = float(torch.linalg.vector_norm(flat.gradients))
         values = {name: float(value.detach()) for name, value in losses.items()}
@@ -243,10 +274,11 @@ class _Training:
 def _validate(policy: Policy, windows: Windows) -> dict[str, float]:
     """Mean losses over all windows, without dropout, with noise that is always the same."""
     policy.eval()
-    _seed(next((p.device for p in policy.parameters()), torch.device("cpu")), 0)
+    device = next((p.device for p in policy.parameters()), torch.device("cpu"))
+    _seed(device, 0)
     sums: dict[str, float] = {}
     for batch in windows.every():
-        for name, value in policy.loss(batch).items():
+        for name, value in policy.loss(batch.to(device)).items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
     return {name: total / len(windows) for name, total in sums.items()}
 

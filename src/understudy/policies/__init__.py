@@ -5,8 +5,15 @@ from __future__ import annotations
 from understudy.names import known, lookup
 
 POLICIES: dict[str, str] = {
+    "act": "understudy.policies.act:ActConfig",
+    "cnn": "understudy.policies.cnn:CnnConfig",
+    "diffusion": "understudy.policies.diffusion:DiffusionConfig",
+    "flow": "understudy.policies.flow:FlowConfig",
+    "gaussian": "understudy.policies.gaussian:GaussianConfig",
     "knn": "understudy.policies.knn:KnnConfig",
+    "lstm": "understudy.policies.lstm:LstmConfig",
     "mlp": "understudy.policies.mlp:MlpConfig",
+    "one_step": "understudy.policies.one_step:OneStepConfig",
 }
 GROUP = "understudy.policies"
 

@@ -10,21 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from understudy.data.windows import TICK, Batch, Windows
-from understudy.policies.base import Policy, PolicyConfig, VectorInput
+from understudy.data.windows import TASK, TICK, Batch, Windows
+from understudy.policies.base import Policy, PolicyConfig
+from understudy.policies.observe import VectorInput, require_tasks
 from understudy.spec import Spec
+
+APART = 1e3  # deviations of the state that lie between two tasks: a neighbour is of the same task
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class KnnConfig(PolicyConfig):
     """Nearest neighbours: no training, a first look at whether the data can carry the task."""
+
+    reads_cameras: ClassVar[bool] = False
 
     k: int = 3
     """Neighbours that are averaged, or that vote on a discrete action."""
@@ -59,8 +64,10 @@ class Knn(Policy):
         super().__init__(config, spec, growing=("features", "actions", "last"))
         self.config = config
         self.input = VectorInput(spec)
+        if not spec.vectors:
+            raise ValueError(f"knn reads vectors, there are only cameras: {list(spec.cameras)}")
         seen = config.history if config.feature == "history" else 1
-        size = seen * self.input.size + (config.feature == "phase")
+        size = seen * self.input.size + (config.feature == "phase") + len(config.tasks)
         self.choices = spec.action.choices
         dtype = torch.int64 if self.choices else torch.float32
         self.register_buffer("features", torch.empty(0, size))
@@ -71,6 +78,7 @@ class Knn(Policy):
 
     def prepare(self, windows: Windows) -> None:
         """Keep every tick of the demonstrations."""
+        require_tasks(self.config.tasks, windows)
         self.input.prepare(windows)
         self.ticks.fill_(len(windows) / windows.episode_count)
         parts = list(windows.every())
@@ -114,19 +122,25 @@ class Knn(Policy):
         return (chunks * weight).sum(1).float().to(device)  # (B, H, A)
 
     def _weight(self, distance: Tensor) -> Tensor:
-        """Weights (B, k) that sum to one; an exact match takes all."""
-        if self.config.weights == "uniform":
-            return torch.full_like(distance, 1 / distance.shape[1])
-        weight = 1 / distance.clamp_min(1e-9)
+        """Weights (B, k) that sum to one; an exact match takes all, another task's row nothing."""
+        same = (
+            distance < APART if self.config.tasks else torch.ones_like(distance, dtype=torch.bool)
+        )
+        if not same.any(1).all():
+            raise ValueError("there is no demonstration of this task among those that were kept")
+        weight = same.double()
+        if self.config.weights == "distance":
+            weight = weight / distance.clamp_min(1e-9)
         return weight / weight.sum(1, keepdim=True)
 
     def _feature(self, observations: Mapping[str, Tensor]) -> Tensor:
         """(B, F) from {key: (B, K, *shape)}."""
-        seen = self.input(observations)  # (B, K, D)
-        if self.config.feature == "history":
-            return seen.flatten(1)
-        newest = seen[:, -1]
-        if self.config.feature == "state":
-            return newest
-        phase = self.config.phase_weight * observations[TICK][:, -1:] / self.ticks  # (B, 1)
-        return torch.cat([newest, phase.float()], 1)
+        seen = torch.cat(self.input(observations), -1)  # (B, K, D)
+        parts = [seen.flatten(1) if self.config.feature == "history" else seen[:, -1]]
+        if self.config.feature == "phase":
+            phase = self.config.phase_weight * observations[TICK][:, -1:] / self.ticks  # (B, 1)
+            parts.append(phase.float())
+        if self.config.tasks:
+            chosen = torch.nn.functional.one_hot(observations[TASK], len(self.config.tasks))
+            parts.append(APART * chosen.float())
+        return torch.cat(parts, 1)

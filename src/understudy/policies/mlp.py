@@ -8,21 +8,18 @@ arXiv 2304.13705). Inputs can pass through a piecewise-linear encoding (Gorishni
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, final
+from types import MappingProxyType
+from typing import ClassVar, final
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from understudy.data.windows import Batch, Windows
-from understudy.policies.base import (
-    ContinuousAction,
-    Policy,
-    PolicyConfig,
-    VectorInput,
-    masked_mean,
-)
+from understudy.nn.vision import VisionConfig
+from understudy.policies.base import Policy, PolicyConfig, Preset
+from understudy.policies.heads import Error, regression
+from understudy.policies.observe import Observations
 from understudy.spec import Spec
 
 
@@ -30,6 +27,16 @@ from understudy.spec import Spec
 @dataclass(frozen=True, kw_only=True)
 class MlpConfig(PolicyConfig):
     """Multilayer perceptron: fast, strong where the expert is unimodal."""
+
+    presets: ClassVar[Mapping[str, Preset]] = MappingProxyType(
+        {
+            "small": Preset(),
+            "paper": Preset(  # robomimic's BC (Mandlekar et al. 2021)
+                policy={"width": 1024, "depth": 2, "loss": "l2"},
+                learn={"steps": 200_000, "batch_size": 100, "learning_rate": 1e-4},
+            ),
+        }
+    )
 
     width: int = 256
     """Units of each hidden layer."""
@@ -39,8 +46,9 @@ class MlpConfig(PolicyConfig):
     """Bins of the piecewise-linear encoding of each input number; 0: standardised numbers."""
     dropout: float = 0.0
     """Share of hidden units switched off in training."""
-    loss: Literal["l1", "l2"] = "l1"
+    loss: Error = "l1"
     """Error of continuous actions; a discrete action takes the cross-entropy."""
+    vision: VisionConfig = field(default_factory=VisionConfig)
 
     def __post_init__(self) -> None:
         PolicyConfig.__post_init__(self)
@@ -63,47 +71,28 @@ class Mlp(Policy):
     def __init__(self, config: MlpConfig, spec: Spec) -> None:
         super().__init__(config, spec)
         self.config = config
-        self.input = VectorInput(spec, config.bins)
-        self.choices = spec.action.choices
-        self.action = None if self.choices else ContinuousAction(spec.action, "mean_std")
+        self.input = Observations(spec, config, config.vision, config.bins)
         widths = [config.history * self.input.size, *[config.width] * config.depth]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.SiLU()]
             if config.dropout:
                 layers.append(nn.Dropout(config.dropout))
-        outputs = config.horizon * spec.action.size * (self.choices or 1)
-        self.network = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+        self.network = nn.Sequential(*layers)
+        self.head = regression(config.width, config.horizon, spec.action, config.loss)
 
     def prepare(self, windows: Windows) -> None:
         """Fit the normalisers of observations and actions."""
         self.input.prepare(windows)
-        if self.action is not None:
-            self.action.prepare(windows)
+        self.head.prepare(windows)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Mean error over the valid steps: cross-entropy, or L1 or L2 of normalised actions."""
-        output = self._output(batch.observations)
-        if self.action is None:
-            logits = output.flatten(0, 2)  # (B * H * A, choices)
-            targets = batch.actions.flatten()  # (B * H * A,)
-            errors = functional.cross_entropy(logits, targets, reduction="none")
-            losses = {"total": masked_mean(errors.view(batch.actions.shape).mean(-1), batch.valid)}
-            if not self.training:  # a tenth of a small network's step, and not minimised
-                right = (logits.argmax(-1) == targets).float().view(batch.actions.shape)
-                losses["accuracy"] = masked_mean(right.mean(-1), batch.valid)
-            return losses
-        error = output - self.action.encode(batch.actions)
-        errors = (error.abs() if self.config.loss == "l1" else error.square()).mean(-1)  # (B, H)
-        return {"total": masked_mean(errors, batch.valid)}
+        return self.head.loss(self._features(batch.observations), batch)
 
     def predict(self, observations: Mapping[str, Tensor], noise: Tensor) -> Tensor:
         """Return the most likely choices, or the regressed actions, (B, H, A)."""
-        output = self._output(observations)
-        return output.argmax(-1) if self.action is None else self.action.decode(output)
+        return self.head.actions(self._features(observations), noise)
 
-    def _output(self, observations: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, A), or logits (B, H, A, choices)."""
-        output = self.network(self.input(observations).flatten(1))
-        shape = [self.config.horizon, self.spec.action.size]
-        return output.view(-1, *shape, *([self.choices] if self.choices else []))
+    def _features(self, observations: Mapping[str, Tensor]) -> Tensor:
+        return self.network(self.input(observations).flatten(1))  # (B, width)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from understudy.actor import Decision
-from understudy.data.windows import TICK
+from understudy.data.windows import TASK, TICK
 from understudy.policies.base import Policy
 
 
@@ -22,9 +22,13 @@ from understudy.policies.base import Policy
 class _Predictor:
     """Keeps each slot's last K observations and asks the policy for the slots that need a chunk."""
 
-    def __init__(self, policy: Policy, width: int) -> None:
+    def __init__(self, policy: Policy, width: int, task: str) -> None:
         if width < 1:
             raise ValueError(f"width must be at least 1, got {width}")
+        tasks = policy.config.tasks
+        if tasks and task not in tasks:
+            raise ValueError(f"the policy does not know the task {task!r}; it learnt: {tasks}")
+        self._task = tasks.index(task) if tasks else 0
         self.policy, self.width = policy.eval(), width
         self.device = next((t.device for t in [*policy.parameters(), *policy.buffers()]), "cpu")
         self._history: dict[str, NDArray[Any]] = {}  # {key: (N, K, *shape)}
@@ -76,6 +80,7 @@ class _Predictor:
             key: torch.from_numpy(history[padded]).to(self.device)
             for key, history in self._history.items()
         }
+        observations[TASK] = torch.full((self.width,), self._task, device=self.device)
         with torch.inference_mode():
             chunk = self.policy.predict(observations, torch.from_numpy(noise).to(self.device))
         return chunk[: len(slots)].cpu().numpy()
@@ -83,19 +88,27 @@ class _Predictor:
 
 @final
 class Chunks:
-    """Plays the first `execute` actions of each predicted chunk, then asks again."""
+    """Plays the first `execute` actions of each predicted chunk, then asks again.
+
+    `task` is the text of what is to be done, for a policy that tells tasks apart.
+    """
 
     requests = ()
 
     def __init__(
-        self, policy: Policy, execute: int | None = None, width: int = 1, source: str = "policy"
+        self,
+        policy: Policy,
+        execute: int | None = None,
+        width: int = 1,
+        source: str = "policy",
+        task: str = "",
     ) -> None:
         horizon = policy.config.horizon
         self.execute = horizon if execute is None else execute
         if not 1 <= self.execute <= horizon:
             raise ValueError(f"execute {self.execute} outside 1..{horizon}, the policy's horizon")
         self.source = source
-        self._predictor = _Predictor(policy, width)
+        self._predictor = _Predictor(policy, width, task)
         self._signal = policy.spec.action
         self._queue: NDArray[Any] | None = None  # (N, H, A)
 
@@ -136,12 +149,17 @@ class Ensemble:
     requests = ()
 
     def __init__(
-        self, policy: Policy, decay: float = 0.01, width: int = 1, source: str = "policy"
+        self,
+        policy: Policy,
+        decay: float = 0.01,
+        width: int = 1,
+        source: str = "policy",
+        task: str = "",
     ) -> None:
         if policy.spec.action.choices is not None:
             raise ValueError("choices cannot be averaged: play a discrete action by chunks")
         self.source, self._decay = source, decay
-        self._predictor = _Predictor(policy, width)
+        self._predictor = _Predictor(policy, width, task)
         self._signal = policy.spec.action
         self._horizon = policy.config.horizon
         self._recent: NDArray[np.float64] | None = None  # (N, H made ago, H ahead, A)

@@ -10,7 +10,13 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from understudy.data.formats.pusht import BLOCK_NAMES, IMAGE, TASK_TEXT, block_state
+from understudy.data.formats.pusht import (
+    BLOCK_NAMES,
+    IMAGE,
+    MIRRORED_TEXT,
+    TASK_TEXT,
+    block_state,
+)
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
 from understudy.tasks import gym  # also readies pygame for a machine without a screen
 from understudy.tasks.base import TaskConfig
@@ -67,6 +73,8 @@ class PushT(TaskConfig):
 
     observe: Literal["state", "pixels"] = "state"
     """state: the block's position and angle; pixels: a 96 x 96 picture instead."""
+    goal: Literal["original", "mirrored"] = "original"
+    """Where the outline lies: as published, or its mirror image, another task of the same shapes."""
 
     @property
     def spec(self) -> Spec:
@@ -83,7 +91,7 @@ class PushT(TaskConfig):
                 (2,), unit="pixel", names=("x", "y"), low=(0.0, 0.0), high=(SIZE_PX, SIZE_PX)
             ),
             rate_hz=10.0,
-            task=TASK_TEXT,
+            task=TASK_TEXT if self.goal == "original" else MIRRORED_TEXT,
         )
 
     def build(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
@@ -100,4 +108,18 @@ class PushT(TaskConfig):
             render_mode=render_mode or ("rgb_array" if self.observe == "pixels" else None),
             disable_env_checker=True,
         )
+        if self.goal == "mirrored":
+            _mirror_goal(env.unwrapped)
         return _PushTWorld(env, self.spec)
+
+
+def _mirror_goal(world: Any) -> None:
+    """Let each reset lay the outline as its mirror image; gym-pusht has no option for it."""
+    setup = world._setup
+
+    def mirrored() -> None:
+        setup()
+        x, y, angle = world.goal_pose
+        world.goal_pose = np.array([SIZE_PX - x, y, -angle])
+
+    world._setup = mirrored

@@ -1,0 +1,14 @@
+"""Augmentation: noise on what is seen, colours and small shifts of frames; actions stay as they are."""
+
+from pathlib import Path
+
+from understudy.data.augment import Augment, AugmentConfig
+from understudy.data.store import Dataset
+from understudy.learn.clone import clone, windows_of
+from understudy.learn.supervised import LearnConfig
+from understudy.policies.mlp import MlpConfig
+
+dataset, usual = Dataset.open(Path("mountain-car-demonstrations")), AugmentConfig.usual()
+policy = clone(MlpConfig(), dataset, LearnConfig(steps=300, augment=usual))
+windows = windows_of(MlpConfig(), dataset)  # the same in a loop of your own: a changed copy
+print(Augment(usual, windows)(windows.batch(0)).observations["observation.state"][0])

@@ -1,0 +1,106 @@
+"""What a terminal shows and keeps of a training that runs: bar, metrics, checkpoints, a way out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from understudy.learn import supervised
+from understudy.learn.resume import state_files
+from understudy.learn.supervised import DivergedError, LearnConfig, averaged_weights
+from understudy.policies.base import Policy
+from understudy.run import Run, find_checkpoint
+
+
+def follow(
+    run: Run,
+    config: dict[str, Any],
+    policy: Policy,
+    learning: LearnConfig,
+    reports: Iterator[supervised.Progress],
+) -> int:
+    """Log, save and draw what the learner reports."""
+    every = max(1, learning.steps // max(1, config["checkpoints"]))
+    saved, last = -1, None
+
+    def save(report: supervised.Progress) -> None:
+        weights = averaged_weights(policy, report.state)
+        run.save(report.step, config["policy"], policy, weights, state_files(report.state))
+
+    with _bar() as bar, _interruptible() as interrupted:
+        trains = any(p.requires_grad for p in policy.parameters())
+        line = bar.add_task("", total=learning.steps, loss="", visible=trains)
+        try:
+            for last in reports:
+                bar.update(line, completed=last.step, loss=_line(last))
+                if last.is_due:
+                    run.log(_row(last))
+                if last.step // every > max(saved, 0) // every or interrupted:
+                    save(last)
+                    saved = last.step
+                if interrupted:
+                    break
+        except DivergedError:
+            run.close()
+            raise
+    if last is not None and saved != last.step:
+        save(last)
+    run.close()
+    if interrupted and last is not None and last.step < learning.steps:
+        print(
+            f"interrupted at step {last.step:,}; saved. Go on: understudy train --resume {run.folder}"
+        )
+        return 130
+    print(f"done: {find_checkpoint(run.folder)}")
+    return 0
+
+
+def _row(report: supervised.Progress) -> dict[str, Any]:
+    held_out = {f"held_out_{name}": value for name, value in (report.held_out or {}).items()}
+    return {
+        "step": report.step,
+        **report.losses,
+        **held_out,
+        "learning_rate": report.learning_rate,
+        "samples_per_s": round(report.samples_per_s),
+        "waiting": round(report.waiting, 3),
+        "skipped": report.state.skipped,
+    }
+
+
+def _line(report: supervised.Progress) -> str:
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
+    return f"{losses}  {report.samples_per_s:,.0f} samples/s"
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        BarColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts."""
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

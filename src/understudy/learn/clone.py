@@ -1,0 +1,77 @@
+"""Behaviour cloning in one call: a configuration and a dataset in, a trained policy out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from understudy.data.frames import FrameCache
+from understudy.data.store import Dataset
+from understudy.data.windows import Windows
+from understudy.learn.supervised import LearnConfig, averaged_weights, learn
+from understudy.policies.base import Policy, PolicyConfig
+
+
+def clone(config: PolicyConfig, dataset: Dataset, learning: LearnConfig) -> Policy:
+    """Train a policy on all of a dataset and return it with its averaged weights, ready to play.
+
+    A dataset of several tasks makes a policy that tells them apart. For progress, a held-out loss,
+    checkpoints and resuming iterate over `learn` yourself, or use `understudy train`.
+    """
+    config = with_tasks(config, dataset)
+    windows = windows_of(config, dataset, batch_size=learning.batch_size, seed=learning.seed)
+    torch.manual_seed(learning.seed)
+    policy = config.build(windows.spec)
+    policy.prepare(windows)
+    *_, last = learn(policy, windows, learning)
+    policy.load_state_dict(averaged_weights(policy, last.state))
+    return policy.eval()
+
+
+def with_tasks(config: PolicyConfig, dataset: Dataset) -> PolicyConfig:
+    """Return `config` for a policy that tells apart the tasks of a dataset that has several."""
+    tasks = tuple(sorted(set(dataset.tasks)))
+    return replace(config, tasks=tasks) if len(tasks) > 1 and not config.tasks else config
+
+
+def readable(config: PolicyConfig, dataset: Dataset) -> tuple[str, ...]:
+    """Return the observations that the policy can read."""
+    spec = dataset.spec
+    return tuple(spec.observations) if config.reads_cameras else spec.vectors
+
+
+def windows_of(
+    config: PolicyConfig,
+    dataset: Dataset,
+    *,
+    inputs: Sequence[str] = (),
+    episodes: Sequence[int] | None = None,
+    batch_size: int = 256,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Windows:
+    """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
+
+    `inputs` are the observations that it sees, all that it can read by default. `progress(done,
+    total)` counts the frames. Raises ValueError where there is nothing that it can read.
+    """
+    keys = tuple(inputs) or readable(config, dataset)
+    if not keys:
+        name = type(config).__name__
+        raise ValueError(f"{name} can read none of {list(dataset.spec.observations)}")
+    spec = dataset.spec.only(keys)
+    frames = None
+    if spec.cameras:
+        frames = FrameCache.build(dataset, spec.cameras, episodes=episodes, progress=progress)
+    return Windows(
+        dataset,
+        history=config.history,
+        horizon=config.horizon,
+        spec=spec,
+        episodes=episodes,
+        batch_size=batch_size,
+        seed=seed,
+        frames=frames,
+    )

@@ -1,0 +1,55 @@
+"""The networks behind diffusion, flow and one step: noisy actions, a time and what is seen, to actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+from torch import nn
+
+from understudy.nn.residual import ResidualNetwork
+from understudy.nn.unet1d import UNet1d
+
+# Of diffusion, flow and one step on two processor cores.
+SMALL_TRAINING = {"batch_size": 128, "learning_rate": 5e-4, "precision": "auto"}
+PAPER_TRAINING = {  # Chi et al. 2023, of the state tasks
+    "steps": 200_000,
+    "batch_size": 256,
+    "learning_rate": 1e-4,
+    "weight_decay": 1e-6,
+    "warmup_steps": 500,
+    "beta1": 0.95,
+    "ema_decay": 0.9999,
+    "precision": "auto",
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DenoiserConfig:
+    """The network that turns noise into actions."""
+
+    network: Literal["unet", "residual"] = "unet"
+    """unet: convolutions over time, learns most per step; residual: several times faster in use."""
+    widths: tuple[int, ...] = (64, 128, 256)
+    """unet: channels of each level; a level has half the time steps of the one before."""
+    kernel: int = 5
+    """unet: actions that a convolution spans, an odd number."""
+    dropout: float = 0.0
+    """unet: share of channels' values switched off in training."""
+    width: int = 256
+    """residual: channels."""
+    depth: int = 6
+    """residual: blocks."""
+
+    def build(self, actions: int, horizon: int, condition: int) -> nn.Module:
+        """Build the network for chunks (B, horizon, actions) and conditions (B, condition)."""
+        if self.network == "residual":
+            return ResidualNetwork(actions, horizon, condition, self.width, self.depth)
+        halvings = len(self.widths) - 1
+        if horizon % 2**halvings:
+            raise ValueError(
+                f"horizon {horizon} must be a multiple of {2**halvings}: "
+                f"{len(self.widths)} widths halve the time {halvings} times"
+            )
+        return UNet1d(actions, condition, self.widths, self.kernel, dropout=self.dropout)

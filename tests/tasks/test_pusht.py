@@ -1,0 +1,50 @@
+"""The mirrored goal is the same task in a mirror."""
+
+import numpy as np
+
+from understudy.data.formats.pusht import MIRRORED_TEXT, mirrored
+from understudy.fleet import Here, RandomActor
+from understudy.spec import ENVIRONMENT_STATE, STATE
+from understudy.tasks import make_task
+
+
+def placed(name, agent, block, angle):
+    """A world whose things lie at these places."""
+    world = make_task(name).build()
+    world.reset(seed=0)
+    inner = world.unwrapped
+    inner.agent.position, inner.agent.velocity = agent, (0, 0)
+    inner.block.angle = angle
+    inner.block.position = block
+    return world
+
+
+def test_mirrored_commands_have_mirrored_effects_and_the_same_rewards():
+    worlds = (
+        placed("pusht", (200, 300), (230, 240), 0.6),
+        placed("pusht:goal=mirrored", (312, 300), (282, 240), -0.6),
+    )
+    generator = np.random.default_rng(0)
+    rewards = []
+    for _ in range(20):
+        x, y = 230 + generator.normal(0, 40), 240 + generator.normal(0, 40)
+        first, second = (
+            world.step(np.array([command, y], np.float32))
+            for world, command in zip(worlds, (x, 512 - x), strict=True)
+        )
+        rewards.append((first[1], second[1]))
+        np.testing.assert_allclose(first[0][STATE] * [-1, 1] + [512, 0], second[0][STATE], atol=0.1)
+    one, other = np.array(rewards).T
+    assert one.max() > 0.1
+    np.testing.assert_allclose(one, other, atol=0.01)
+
+
+def test_a_mirrored_demonstration_is_one_of_the_mirrored_goal():
+    task = make_task("pusht")
+    [episode] = Here().rollouts(task, RandomActor(), [3])
+    image = mirrored(episode)
+    assert image.task == MIRRORED_TEXT == make_task("pusht:goal=mirrored").spec.task
+    np.testing.assert_allclose(image.actions[:, 0], 512 - episode.actions[:, 0], rtol=1e-6)
+    before, after = (e.observations[ENVIRONMENT_STATE] for e in (episode, image))
+    np.testing.assert_allclose(after * [-1, 1, -1, 1] + [512, 0, 0, 0], before, rtol=1e-5)
+    np.testing.assert_allclose(mirrored(image).actions, episode.actions, atol=1e-4)
