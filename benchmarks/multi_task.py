@@ -1,0 +1,96 @@
+"""Two tasks, one policy: PushT and PushT in a mirror, against a policy for each.
+
+    python benchmarks/multi_task.py --folder runs/pusht
+
+Needs what benchmarks/pusht.py leaves in --folder. The demonstrations of the second task are the
+human ones in a mirror, so both have the same difficulty. The single policies train 4,400 steps each,
+the one for both 8,800: the same work. 200 starts of each task, three training seeds; differences are
+paired start by start and pooled.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import results
+from pusht import HELD_OUT, SEEDS, STARTS, understudy
+
+from understudy.data.formats.pusht import mirrored
+from understudy.data.store import Dataset
+from understudy.evaluate.measure import Report
+from understudy.statistics import pooled_mean
+
+TASKS = {"original": "pusht", "mirrored": "pusht:goal=mirrored"}
+STEPS = {"original": 4400, "mirrored": 4400, "both": 8800}
+
+
+def make_data(folder: Path) -> None:
+    """Write the demonstrations of each task, and of both, unless they are there."""
+    recorded = Dataset.open(folder / "data")
+    for name in STEPS:
+        place = folder / "multi_task" / f"data-{name}"
+        if place.exists():
+            continue
+        with Dataset.create(place, recorded.spec) as made:
+            for episode in recorded:
+                if name != "mirrored":
+                    made.append(episode)
+                if name != "original":
+                    made.append(mirrored(episode))
+
+
+def train(folder: Path, name: str, seed: int) -> None:
+    """Train one policy and evaluate it on each task that it knows, unless that is done."""
+    place = folder / "multi_task" / f"{name}-{seed}"
+    if not (place / "trained").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        understudy("train", "flow", "--data", folder / "multi_task" / f"data-{name}",
+                   "--run", place / "run", "--steps", STEPS[name], "--held-out", HELD_OUT,
+                   "--seed", seed, "--threads", 1, log=place / "train.log")  # fmt: skip
+        (place / "trained").touch()
+    for task, world in TASKS.items():
+        out = place / f"report-{task}"
+        if name in (task, "both") and not (out / "report.json").exists():
+            understudy("evaluate", place / "run", "--task", world, "--episodes", STARTS,
+                       "--execute", 8, "--videos", 0, "--out", out,
+                       log=place / f"evaluate-{task}.log")  # fmt: skip
+
+
+def report_of(folder: Path, name: str, task: str, seed: int) -> Report:
+    """What a policy reached on a task."""
+    place = folder / "multi_task" / f"{name}-{seed}" / f"report-{task}"
+    return Report.from_json(place / "report.json")
+
+
+def main() -> None:
+    """Train what is missing and write the rows."""
+    parser = argparse.ArgumentParser(description="two tasks, one policy")
+    parser.add_argument("--folder", type=Path, required=True, help="runs of benchmarks/pusht.py")
+    folder = parser.parse_args().folder
+    make_data(folder)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(train, folder, name, seed) for name in STEPS for seed in SEEDS]:
+            done.result()
+    rows: list[results.Row] = []
+    differences = []
+    for task in TASKS:
+        single = [report_of(folder, task, task, seed).scores for seed in SEEDS]
+        both = [report_of(folder, "both", task, seed).scores for seed in SEEDS]
+        apart = [b - s for b, s in zip(both, single, strict=True)]
+        differences += apart
+        for case, scores in ((f"single-{task}", single), (f"both-{task}", both)):
+            rows.append(results.estimate_row(case, "score", pooled_mean(scores), "1", SEEDS))
+        difference = pooled_mean(apart)
+        rows.append(
+            results.estimate_row(f"both-{task}", "score_minus_single", difference, "1", SEEDS)
+        )
+    rows.append(
+        results.estimate_row("both", "score_minus_single", pooled_mean(differences), "1", SEEDS)
+    )
+    results.write("multi_task", "python benchmarks/multi_task.py --folder runs/pusht", rows)
+
+
+if __name__ == "__main__":
+    main()
