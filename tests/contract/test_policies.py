@@ -23,12 +23,12 @@ from understudy.policies.player import Chunks
 from understudy.rollout import rollouts
 from understudy.tasks import make_task
 
-UNET = DenoiserConfig(widths=(16, 32), kernel=3)
+UNET = DenoiserConfig(widths=(16, 32), kernel=3, dropout=0.0)
 SMALL = {
     "act": {"width": 32, "heads": 2, "hidden": 64, "encoder_layers": 1, "decoder_layers": 2},
     "cnn": {"channels": (16, 16, 16), "width": 32},
     "diffusion": {"denoiser": UNET, "inference_steps": 5, "target": "sample"},
-    "flow": {"denoiser": DenoiserConfig(network="residual", width=32, depth=2)},
+    "flow": {"denoiser": DenoiserConfig(network="residual", width=32, depth=2, dropout=0.0)},
     "gaussian": {"width": 32, "depth": 2, "modes": 2, "dropout": 0.1},
     "lstm": {"width": 32, "modes": 2},
     "mlp": {"width": 32, "depth": 2, "dropout": 0.1},

@@ -45,6 +45,6 @@ def test_a_mirrored_demonstration_is_one_of_the_mirrored_goal():
     image = mirrored(episode)
     assert image.task == MIRRORED_TEXT == make_task("pusht:goal=mirrored").spec.task
     np.testing.assert_allclose(image.actions[:, 0], 512 - episode.actions[:, 0], rtol=1e-6)
-    before, after = (e.observations[ENVIRONMENT_STATE] for e in (episode, image))
+    before, after = (np.asarray(e.observations[ENVIRONMENT_STATE]) for e in (episode, image))
     np.testing.assert_allclose(after * [-1, 1, -1, 1] + [512, 0, 0, 0], before, rtol=1e-5)
     np.testing.assert_allclose(mirrored(image).actions, episode.actions, atol=1e-4)

@@ -18,12 +18,13 @@ from understudy.nn.embed import waves
 
 @final
 class _Block(nn.Module):
-    def __init__(self, horizon: int, width: int) -> None:
+    def __init__(self, horizon: int, width: int, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.over_time = nn.Linear(horizon, horizon)
         self.widen = nn.Linear(width, 2 * width)
         self.narrow = nn.Linear(2 * width, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, values: Tensor, film: Tensor) -> Tensor:
         """(B, H, width), (B, 4 * width) -> (B, H, width)."""
@@ -32,7 +33,7 @@ class _Block(nn.Module):
         hidden = self.over_time(hidden.transpose(1, 2)).transpose(1, 2)
         values = values + functional.silu(hidden)
         hidden = self.norms[1](values) * (1 + third) + fourth
-        return values + self.narrow(functional.silu(self.widen(hidden)))
+        return values + self.narrow(self.dropout(functional.silu(self.widen(hidden))))
 
 
 @final
@@ -47,6 +48,7 @@ class ResidualNetwork(nn.Module):
         width: int = 256,
         depth: int = 6,
         time_features: int = 64,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if width < 1 or depth < 1:
@@ -61,7 +63,7 @@ class ResidualNetwork(nn.Module):
             nn.SiLU(),
         )
         self.film = nn.Linear(width, depth * 4 * width)
-        self.blocks = nn.ModuleList(_Block(horizon, width) for _ in range(depth))
+        self.blocks = nn.ModuleList(_Block(horizon, width, dropout) for _ in range(depth))
         self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, actions))
 
     def forward(self, actions: Tensor, time: Tensor, condition: Tensor) -> Tensor:

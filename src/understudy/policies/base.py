@@ -20,7 +20,7 @@ class Preset:
     """Values that belong together: fields of a policy's configuration, and of its training."""
 
     policy: Mapping[str, Any] = field(default_factory=dict)
-    learn: Mapping[str, float | str] = field(default_factory=dict)
+    learn: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ class DiffusionConfig(PolicyConfig):
             "small": Preset(learn=SMALL_TRAINING),
             "paper": Preset(
                 policy={
-                    "denoiser": DenoiserConfig(widths=(256, 512, 1024)),
+                    "denoiser": DenoiserConfig(widths=(256, 512, 1024), dropout=0.0),
                     "vision": VisionConfig(encoder="resnet18", crop=84),
                     "sampler": "ddpm",
                     "inference_steps": 100,
