@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests import demonstrations
+from understudy.cli import main as understudy_main
 from understudy.data.store import Dataset
 
 OPTIONS = ("--steps", "2000", "--batch-size", "32", "--width", "64", "--depth", "2", "--history",
@@ -160,3 +161,81 @@ def test_misuse_is_told_what_is_wrong_before_any_work(data, tmp_path, arguments,
     assert complaint in misused.stderr
     assert "Traceback" not in misused.stderr
     assert not (tmp_path / "r").exists()
+
+
+def main(capsys, *arguments):
+    """What `understudy train` answers in this process: exit code, output, error."""
+    code = understudy_main(["train", *map(str, arguments)])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+SMALL_FLOW = ("--network", "residual", "--width", "16", "--depth", "1", "--horizon", "4")
+
+
+def test_a_dry_run_trains_one_batch_saves_loads_predicts_and_leaves_nothing(data, tmp_path, capsys):
+    before = sorted(data.rglob("*"))
+    code, shown, _ = main(capsys, "flow", "--data", data, "--dry-run", *SMALL_FLOW)
+    assert code == 0
+    assert "one batch of" in shown
+    assert "saved and loaded" in shown
+    assert "nothing was kept" in shown
+    assert sorted(data.rglob("*")) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_estimate_says_size_and_time_and_does_not_train(data, capsys):
+    code, shown, _ = main(
+        capsys, "flow", "--data", data, "--estimate", *SMALL_FLOW, "--steps", "123456"
+    )
+    assert code == 0
+    for words in ("parameters", "one step", "whole run", "one prediction", "123,456 steps"):
+        assert words in shown
+
+
+def test_a_preset_gives_values_that_options_override(data, tmp_path, capsys):
+    options = ("--preset", "paper", "--steps", "2", "--width", "8", "--held-out", "0")
+    code, _, error = main(capsys, "mlp", "--data", data, "--run", tmp_path / "run", *options)
+    assert code == 0, error
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept["config"]["loss"] == "l2"
+    assert kept["learn"]["learning_rate"] == 1e-4
+    assert (kept["config"]["width"], kept["learn"]["steps"]) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("mlp", "--preset", "papr"), "Did you mean 'paper'"),
+        (("mlp", "--preset=papr"), "Did you mean 'paper'"),
+        (("mlp",), "--run FOLDER"),
+        (("one_step", "--dry-run", *SMALL_FLOW), "--teacher RUN"),
+        (("cnn", "--dry-run"), "cnn reads cameras"),
+    ],
+)
+def test_what_cannot_begin_says_why(data, arguments, complaint, capsys):
+    code, _, error = main(capsys, *arguments, "--data", data)
+    assert code == 2
+    assert complaint in error
+
+
+def test_data_of_several_tasks_make_a_policy_that_tells_them_apart(tmp_path, capsys):
+    made = tmp_path / "data"
+    demonstrations.dataset(made, demonstrations.CONTINUOUS, tasks=("push", "pull"))
+    code, shown, _ = main(capsys, "mlp", "--data", made, "--run", tmp_path / "run", "--steps", "2")
+    assert code == 0
+    assert "tells apart 2 tasks: pull, push" in shown
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept["config"]["tasks"] == ["pull", "push"]
+
+
+def test_a_student_learns_from_the_newest_checkpoint_of_a_run(data, tmp_path, capsys):
+    small = (*SMALL_FLOW, "--steps", "3", "--batch-size", "8")
+    teacher = tmp_path / "teacher"
+    assert main(capsys, "flow", "--data", data, "--run", teacher, *small)[0] == 0
+    code, _, error = main(
+        capsys, "one_step", "--data", data, "--run", tmp_path / "run", *small, "--teacher", teacher
+    )
+    assert code == 0, error
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept["config"]["teacher"].endswith("teacher/checkpoints/000003")

@@ -21,6 +21,7 @@ from understudy.policies.checkpoint import load_checkpoint, save_checkpoint
 from understudy.policies.denoiser import DenoiserConfig
 from understudy.policies.player import Chunks
 from understudy.rollout import rollouts
+from understudy.spec import Signal
 from understudy.tasks import make_task
 
 UNET = DenoiserConfig(widths=(16, 32), kernel=3, dropout=0.0)
@@ -256,3 +257,24 @@ def test_a_configuration_that_asks_for_more_than_its_weights_hold_takes_no_memor
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="does not fit"):
         load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_each_preset_builds_for_vectors_and_cameras(name, preset):
+    config = find_policy(name)
+    values = config.presets[preset]
+    pictures = Signal((96, 96, 3), "uint8")
+    seen = {**demonstrations.CAMERA.observations, "observation.images.front": pictures}
+    seen["observation.images.wrist"] = pictures
+    spec = replace(demonstrations.CAMERA, observations=seen)
+    with torch.device("meta"):
+        policy = config(**values.policy).build(spec)
+    learning = LearnConfig(**values.learn)
+    assert learning.steps >= 5000
+    size = sum(p.numel() for p in policy.parameters())
+    assert preset == "paper" or size < 10_000_000
+
+
+def test_the_preset_small_has_the_defaults_of_the_fields(name):
+    config = find_policy(name)
+    assert config(**config.presets["small"].policy) == config()

@@ -36,6 +36,7 @@ class Echo(Policy):
         self.widths = (*self.widths, len(noise))
         self.seen = observations[STATE].clone()
         self.ticks = observations["tick"].clone()
+        self.task = observations["task"].clone()
         ramp = torch.arange(self.config.horizon)[None, :, None] / 10
         return ramp + observations[STATE][:, -1:, 1:] + noise[:, None] / 100
 
@@ -68,6 +69,32 @@ def test_slots_that_need_no_chunk_cost_nothing_and_every_batch_has_the_same_widt
     play(Chunks(policy, 4, width=3), [3, 3 + 4, 3 + 8, 3 + 12], count=4)
     assert set(policy.widths) == {3}
     assert policy.calls == 4  # four slots in threes: two batches a chunk, two chunks
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_ensemble_asks_once_per_tick_and_batch(count):
+    policy = echo()
+    episodes = play(Ensemble(policy, width=2), [3, 3, 3], count)  # six ticks each
+    batches = -(-count // 2)  # of two rows, for the worlds that run
+    expected = {1: 18, 2: 6 + 6, 3: 6 * batches}[count]
+    assert [len(episode) for episode in episodes] == [6, 6, 6]
+    assert policy.calls == expected
+
+
+@pytest.mark.parametrize(("execute", "count"), [(1, 2), (2, 2), (3, 2), (4, 2), (2, 4)])
+def test_batched_worlds_of_unequal_length_ask_exactly_when_a_queue_is_empty(execute, count):
+    policy, seeds = echo(), [0, 1, 2, 3]  # three to six ticks
+    play(Chunks(policy, execute, width=1), seeds, count)
+    assert policy.calls == sum(-(-(3 + seed) // execute) for seed in seeds)
+
+
+def test_a_policy_that_tells_tasks_apart_is_told_the_task_of_its_world():
+    config = EchoConfig(horizon=4, tasks=("clean", "count"))
+    policy = Echo(config, COUNT_SPEC, noise_shape=(1,))
+    play(Chunks(policy, width=2, task="count"), [3])
+    assert policy.task.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="'cook'.*'clean', 'count'"):
+        Chunks(policy, task="cook")
 
 
 @pytest.mark.parametrize("make", [lambda p: Chunks(p, 2, width=2), lambda p: Ensemble(p, width=2)])

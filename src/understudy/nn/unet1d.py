@@ -5,7 +5,7 @@ scale and a bias from the condition (FiLM, Perez et al. 2018) between them, two 
 Differences: sequences lie as (B, H, C), so that in bfloat16 a convolution is one matrix product,
 which is twice as fast on a processor; SiLU in the place of Mish (a third of a step); the scales and
 biases of all blocks are one product; upsampling is a product and a reshape. Lengths, widths and the
-order of operations are the published ones. benchmarks/sampling.py has the times.
+order of operations are the published ones, but for the scale, which is 1 more than the condition's.
 """
 
 from __future__ import annotations

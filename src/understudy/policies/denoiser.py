@@ -38,7 +38,7 @@ class DenoiserConfig:
     """The network that turns noise into actions."""
 
     network: Literal["unet", "residual"] = "unet"
-    """unet: convolutions over time, learns most per step; residual: several times faster in use."""
+    """unet: convolutions over time, as published; residual: products alone, quicker in use."""
     widths: tuple[int, ...] = (64, 128, 256)
     """unet: channels of each level; a level has half the time steps of the one before."""
     kernel: int = 5

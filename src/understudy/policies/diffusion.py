@@ -3,8 +3,8 @@
 Matched: the conditional U-Net, 100 levels of the squared cosine schedule, the noise as target,
 actions normalised to [-1, 1] and estimates clipped to it, the average of the weights in use.
 Differences: the chunk begins at the current tick (there it begins with the first of the K
-observations), steps past an episode's end are left out of the loss, DDIM with 10 steps is the
-default sampler (about as good as DDPM with 100: benchmarks/sampling.py), SiLU for Mish.
+observations), steps past an episode's end are left out of the loss, the preset `small` has dropout
+and plays with DDIM in 10 steps, SiLU for Mish.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from understudy.spec import Spec
 @final
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig(PolicyConfig):
-    """Diffusion Policy: many ways of doing a task; the strongest, with flow, on human data."""
+    """Diffusion Policy: denoised chunks, for human data with many ways of doing a task."""
 
     presets: ClassVar[Mapping[str, Preset]] = MappingProxyType(
         {

@@ -5,7 +5,7 @@ belongs to one chunk, and the student learns that map by regression: the distill
 flow (Liu et al. 2022, arXiv 2209.03003, section 2.2; Luhman & Luhman 2021, arXiv 2101.02388), with
 the pairs made while it learns, on the demonstrations' observations. A student with the teacher's
 network begins with its weights. In published comparisons one-step students keep the score of their
-teacher (Wang et al. 2024, OneDP, arXiv 2410.21257, by another, adversarial-like, loss).
+teacher (Wang et al. 2024, OneDP, arXiv 2410.21257, by another loss).
 """
 
 from __future__ import annotations
