@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests import demonstrations
+from understudy.data.augment import AugmentConfig
 from understudy.data.windows import Windows
 from understudy.learn.supervised import (
     DivergedError,
@@ -52,17 +53,32 @@ def test_the_loss_falls_and_reports_come_as_often_as_asked(dataset):
     assert reports[-1].losses["total"] < 0.7 * reports[0].losses["total"]
 
 
+NOISY = replace(CONFIG, augment=AugmentConfig(vector_noise=0.1))
+LOW = replace(CONFIG, precision="bfloat16")
+
+
+@pytest.mark.parametrize("config", [NOISY, LOW], ids=["noise", "bfloat16"])
+def test_augmentation_and_precision_change_the_weights_and_the_loss_still_falls(dataset, config):
+    plain, other = policy(dataset), policy(dataset)
+    list(learn(plain, windows(dataset), CONFIG))
+    reports = list(learn(other, windows(dataset), config))
+    assert not equal(plain.state_dict(), other.state_dict())
+    assert all(p.dtype == torch.float32 for p in other.parameters())
+    assert reports[-1].losses["total"] < 0.8 * reports[0].losses["total"]
+
+
 @pytest.mark.parametrize("stop", [20, 40])
-def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, stop):
+@pytest.mark.parametrize("config", [CONFIG, NOISY, LOW], ids=["plain", "noise", "bfloat16"])
+def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, stop, config):
     whole = policy(dataset)
-    *_, last = learn(whole, windows(dataset), CONFIG)
+    *_, last = learn(whole, windows(dataset), config)
     first = policy(dataset)
-    for report in learn(first, windows(dataset), CONFIG):
+    for report in learn(first, windows(dataset), config):
         if report.step == stop:
             state = kept(report.state)
             break
     again = policy(dataset)
-    *_, resumed = learn(again, windows(dataset), CONFIG, resume=state)
+    *_, resumed = learn(again, windows(dataset), config, resume=state)
     assert equal(again.state_dict(), whole.state_dict())
     assert equal(averaged_weights(again, resumed.state), averaged_weights(whole, last.state))
 
