@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import results
+import torch  # noqa: F401  (its version belongs to the result)
 
 from understudy.evaluate.measure import Report
 from understudy.statistics import pooled_mean
