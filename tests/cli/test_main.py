@@ -93,3 +93,10 @@ def test_a_gymnasium_environment_is_measured_like_any_task(tmp_path, capsys):
                  "--videos", "0", "--out", str(tmp_path)]) == 0  # fmt: skip
     assert "return" in capsys.readouterr().out
     assert make_task("gym:Pendulum-v1").spec.action.low == (-2.0,)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    line = f"{sys.executable} -m understudy train mlp --help | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("usage: understudy train mlp")
+    assert done.stderr == ""

@@ -51,6 +51,9 @@ def _run(verb: str, rest: list[str]) -> int:
         return int(import_module(f"understudy.cli.{verb}").main(rest) or 0)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain at exit
+        return 141
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         if os.environ.get("UNDERSTUDY_TRACEBACK"):
             raise
