@@ -48,6 +48,7 @@ class Case:
     execute: int = 8
     episodes: int = EPISODES
     task: str = "pusht"
+    cameras: bool = False
     teacher: str = ""  # the case whose runs are distilled
     seeds: tuple[int, ...] = tuple(SEEDS)
 
@@ -66,6 +67,23 @@ CASES = {
     "small-5min": Case("flow", ("--steps", "4400"), threads=2),
     "small-15min": Case("flow", ("--steps", "9000")),
     "small-60min": Case("flow", ("--steps", "36000")),
+    "pixels-120min": Case(
+        "flow",
+        (
+            "--inputs",
+            "observation.state",
+            "observation.image",
+            "--crop",
+            "84",
+            "--batch-size",
+            "64",
+            "--steps",
+            "30000",
+        ),
+        task="pusht:observe=pixels",
+        cameras=True,
+        seeds=(0,),
+    ),
     "one-step": Case(
         "one_step",
         ("--steps", "3000", "--learning-rate", "3e-4", "--dropout", "0"),
@@ -84,6 +102,7 @@ def train(name: str, case: Case, seed: int, data: Path, folder: Path) -> None:
     if (place / "report" / "report.json").exists():
         return
     place.mkdir(parents=True, exist_ok=True)
+    data = data.with_name("data-cameras") if case.cameras else data
     taught = ("--teacher", folder / f"{case.teacher}-{seed}" / "run") if case.teacher else ()
     if not (place / "minutes.json").exists():
         minutes = understudy(
@@ -162,9 +181,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     given = parser.parse_args()
     data = given.folder / "data"
-    if not data.exists():
-        given.folder.mkdir(parents=True, exist_ok=True)
-        understudy("data", "import", given.data, data, log=given.folder / "import.log")
+    given.folder.mkdir(parents=True, exist_ok=True)
+    for place, cameras in ((data, ()), (data.with_name("data-cameras"), ("--cameras",))):
+        if not place.exists():
+            log = given.folder / "import.log"
+            understudy("data", "import", given.data, place, *cameras, log=log)
     run_all(given.only, data, given.folder)
     rows = [row for name, case in CASES.items() for row in rows_of(name, case, given.folder)]
     command = f"python benchmarks/pusht.py --data {given.data.name} --folder runs/pusht"
