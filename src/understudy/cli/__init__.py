@@ -30,7 +30,17 @@ understudy VERB --help explains a verb. A first tour: understudy demo"""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _answer(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain at exit
+        return 141
+
+
+def _answer(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
         lines = (f"  {verb:<10}{text}" for verb, text in VERBS.items())
         print(USAGE.format(verbs="\n".join(lines)))
@@ -51,9 +61,8 @@ def _run(verb: str, rest: list[str]) -> int:
         return int(import_module(f"understudy.cli.{verb}").main(rest) or 0)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain at exit
-        return 141
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         if os.environ.get("UNDERSTUDY_TRACEBACK"):
             raise

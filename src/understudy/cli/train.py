@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -137,13 +138,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _defaults(config: type[C], arguments: Sequence[str]) -> Train[C]:
     """Options as the preset that `arguments` name has them; raises ValueError for an unknown one."""
-    given = [word.partition("=") for word in arguments]
-    names = [
-        after or arguments[i + 1 : i + 2]
-        for i, (w, _, after) in enumerate(given)
-        if w == "--preset"
-    ]
-    name = next((n if isinstance(n, str) else n[0] for n in reversed(names) if n), "small")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default="small")
+    name = parser.parse_known_args(arguments)[0].preset
     if name not in config.presets:
         nearest = get_close_matches(name, config.presets, n=1, cutoff=0.4)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -231,7 +231,7 @@ def _require_room(missing: list[_Shard]) -> None:
         raise OSError(
             errno.ENOSPC,
             f"decoded frames need {need / 1e9:.2f} GB in {root}, which has {free / 1e9:.2f} GB free; "
-            "set UNDERSTUDY_CACHE to a folder on a larger disk, train at a smaller image size or "
+            "set UNDERSTUDY_CACHE to a folder on a larger disk, train "
             "on fewer episodes, or remove what is in the cache (it can be computed again)",
         )
 

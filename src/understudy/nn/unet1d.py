@@ -2,9 +2,9 @@
 
 The network of Diffusion Policy: residual blocks of two convolutions with group normalisation, a
 scale and a bias from the condition (FiLM, Perez et al. 2018) between them, two blocks a level.
-Differences: sequences lie as (B, H, C), so that in bfloat16 a convolution is one matrix product,
-which is twice as fast on a processor; SiLU in the place of Mish (a third of a step); the scales and
-biases of all blocks are one product; upsampling is a product and a reshape. Lengths, widths and the
+Differences: sequences lie as (B, H, C), so that in bfloat16 a convolution is one matrix product;
+SiLU in the place of Mish; the scales and biases of all blocks are one product; upsampling is a
+product and a reshape. All of them are for speed on a processor. Lengths, widths and the
 order of operations are the published ones, but for the scale, which is 1 more than the condition's.
 """
 
@@ -44,7 +44,7 @@ class TemporalConvolution(nn.Module):
         return functional.linear(torch.cat(taps, -1), self.weight, self.bias)
 
     def _convolution(self, values: Tensor, margin: int) -> Tensor:
-        """The same by the convolution of the library: quicker with gradients in float32."""
+        """The same by the library's convolution, which is quicker with gradients in float32."""
         image = values.transpose(1, 2).unsqueeze(2)  # (B, C, 1, T)
         kernel = self.weight.view(-1, self.kernel, self.inputs).transpose(1, 2).unsqueeze(2)
         result = functional.conv2d(

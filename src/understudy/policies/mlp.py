@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from types import MappingProxyType
 from typing import ClassVar, final
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from understudy.data.windows import Batch, Windows
+from understudy.nn.perceptron import perceptron
 from understudy.nn.vision import VisionConfig
 from understudy.policies.base import Policy, PolicyConfig, Preset
 from understudy.policies.heads import Error, regression
@@ -73,12 +73,7 @@ class Mlp(Policy):
         self.config = config
         self.input = Observations(spec, config, config.vision, config.bins)
         widths = [config.history * self.input.size, *[config.width] * config.depth]
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            layers += [nn.Linear(before, after), nn.SiLU()]
-            if config.dropout:
-                layers.append(nn.Dropout(config.dropout))
-        self.network = nn.Sequential(*layers)
+        self.network = perceptron(widths, config.dropout)
         self.head = regression(config.width, config.horizon, spec.action, config.loss)
 
     def prepare(self, windows: Windows) -> None:

@@ -95,7 +95,7 @@ class Observations(nn.Module):
             for key, encoder in zip(self.cameras, self.encoders, strict=True)
         ]
         if self.task is not None:
-            history = next(iter(parts)).shape[1]
+            history = parts[0].shape[1]
             parts.append(self.task(observations[TASK])[:, None].expand(-1, history, -1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
