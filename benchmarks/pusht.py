@@ -189,7 +189,7 @@ def main() -> None:
     run_all(given.only, data, given.folder)
     rows = [row for name, case in CASES.items() for row in rows_of(name, case, given.folder)]
     command = f"python benchmarks/pusht.py --data {given.data.name} --folder runs/pusht"
-    results.write("pusht", command, rows)
+    results.write("pusht", command, rows, list(CASES))
 
 
 if __name__ == "__main__":

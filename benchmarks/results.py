@@ -66,11 +66,23 @@ def estimate_row(
     )
 
 
-def write(name: str, command: str, rows: Sequence[Row]) -> Path:
+def write(name: str, command: str, rows: Sequence[Row], cases: Sequence[str] = ()) -> Path:
     """Write `rows` with what they were measured on; `command` must name no path of this machine.
 
-    Returns the file. The load is that of the minute before this module was imported.
+    Measurements that take many hours name all their `cases`: rows of those that are not measured now
+    stay as they are in the file, and "earlier" says of which commit. Returns the file. The load is
+    that of the minute before this module was imported.
     """
+    FOLDER.mkdir(exist_ok=True)
+    file = FOLDER / f"{name}.json"
+    earlier: dict[str, str] = {}
+    if cases and file.exists():
+        before = json.loads(file.read_text())
+        other = set(cases) - {row["case"] for row in rows}
+        kept = [row for row in before["rows"] if row["case"] in other]
+        commits = before.get("earlier", {})
+        earlier = {row["case"]: commits.get(row["case"], before["commit"]) for row in kept}
+        rows = sorted([*kept, *rows], key=lambda row: cases.index(row["case"]))
     facts = {
         "benchmark": name,
         "command": command,
@@ -78,10 +90,9 @@ def write(name: str, command: str, rows: Sequence[Row]) -> Path:
         "date": datetime.date.today().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, load before {LOAD_BEFORE:.1f}",
         "versions": _versions(),
+        **({"earlier": earlier} if earlier else {}),
         "rows": rows,
     }
-    FOLDER.mkdir(exist_ok=True)
-    file = FOLDER / f"{name}.json"
     file.write_text(json.dumps(facts, indent=1) + "\n")
     return file
 
