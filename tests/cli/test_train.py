@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
@@ -227,6 +228,24 @@ def test_data_of_several_tasks_make_a_policy_that_tells_them_apart(tmp_path, cap
     assert "tells apart 2 tasks: pull, push" in shown
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     assert kept["config"]["tasks"] == ["pull", "push"]
+
+
+def test_a_run_keeps_the_mirror_that_it_learns_in(tmp_path, capsys):
+    made, run = tmp_path / "data", tmp_path / "run"
+    named = replace(demonstrations.CONTINUOUS.action, names=("across", "up"))
+    demonstrations.dataset(made, replace(demonstrations.CONTINUOUS, action=named), (20, 30))
+    options = ("--held-out", "0", "--steps", "2", "--width", "8", "--mirror", "across = -across")
+    code, shown, error = main(capsys, "mlp", "--data", made, "--run", run, *options)
+    assert code == 0, error
+    assert "2 episodes and their mirror images, 100 windows" in shown
+    code, shown, _ = main(capsys, "--resume", run)
+    assert (code, "100 windows" in shown) == (0, True)
+    code, _, error = main(
+        capsys, "mlp", "--data", made, "--run", tmp_path / "2", *options[:-1], "left = 1"
+    )
+    assert code == 2
+    assert "cannot read 'left = 1'" in error
+    assert not (tmp_path / "2").exists()
 
 
 def test_a_student_learns_from_the_newest_checkpoint_of_a_run(data, tmp_path, capsys):

@@ -1,10 +1,18 @@
-"""The mirrored goal is the same task in a mirror."""
+"""PushT in mirrors: the published goal is its own image in one, the mirrored goal's in another."""
 
 import numpy as np
 
-from understudy.data.formats.pusht import MIRRORED_TEXT, mirrored
+from understudy.data.formats.pusht import (
+    IMAGE,
+    MIRROR,
+    MIRROR_PICTURES,
+    MIRRORED_TEXT,
+    mirrored,
+    signals,
+)
+from understudy.data.symmetry import TURNS, Mirror, MirrorConfig
 from understudy.fleet import Here, RandomActor
-from understudy.spec import ENVIRONMENT_STATE, STATE
+from understudy.spec import ACTION, ENVIRONMENT_STATE, STATE
 from understudy.tasks import make_task
 
 
@@ -48,3 +56,37 @@ def test_a_mirrored_demonstration_is_one_of_the_mirrored_goal():
     before, after = (np.asarray(e.observations[ENVIRONMENT_STATE]) for e in (episode, image))
     np.testing.assert_allclose(after * [-1, 1, -1, 1] + [512, 0, 0, 0], before, rtol=1e-5)
     np.testing.assert_allclose(mirrored(image).actions, episode.actions, atol=1e-4)
+
+
+def test_the_goal_is_its_own_mirror_image_over_the_diagonal():
+    mirror = Mirror(signals(cameras=False), MirrorConfig(mirror=MIRROR))
+    quarter = np.pi / 2
+    worlds = (
+        placed("pusht", (200, 300), (230, 240), 0.6),
+        placed("pusht", (212, 312), (272, 282), quarter - 0.6),
+    )
+    generator = np.random.default_rng(0)
+    rewards = []
+    for _ in range(20):
+        command = (235 + generator.normal(0, 40, 2)).astype(np.float32)
+        first = worlds[0].step(command)
+        second = worlds[1].step(mirror(ACTION, command))
+        rewards.append((first[1], second[1]))
+        for key, tolerance in ((STATE, 0.1), (ENVIRONMENT_STATE, 0.5)):
+            np.testing.assert_allclose(mirror(key, first[0][key]), second[0][key], atol=tolerance)
+    one, other = np.array(rewards).T
+    assert one.max() > 0.1
+    np.testing.assert_allclose(one, other, atol=0.01)
+
+
+def test_the_picture_of_a_mirrored_world_is_the_mirrored_picture():
+    task = "pusht:observe=pixels"
+    worlds = (
+        placed(task, (200, 300), (230, 240), 0.6),
+        placed(task, (212, 312), (272, 282), np.pi / 2 - 0.6),
+    )
+    commands = (np.array([200, 300], np.float32), np.array([212, 312], np.float32))
+    first, second = (w.step(c)[0][IMAGE] for w, c in zip(worlds, commands, strict=True))
+    turned = TURNS[MIRROR_PICTURES](first).astype(int)
+    assert np.abs(first.astype(int) - second).mean() > 3
+    assert np.abs(turned - second).mean() < 1

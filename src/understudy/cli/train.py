@@ -18,6 +18,7 @@ from understudy.cli.options import parse, plural
 from understudy.cli.rehearse import estimate, rehearse
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
+from understudy.data.symmetry import MirrorConfig
 from understudy.data.windows import Windows
 from understudy.learn.clone import readable, windows_of, with_tasks
 from understudy.learn.resume import read_state
@@ -55,6 +56,7 @@ class Train(Generic[C]):
     preset: str = "small"
     """Values that belong together: small (for two cores) or paper (as published); options override."""
     learn: LearnConfig = field(default_factory=LearnConfig)
+    mirror: MirrorConfig = field(default_factory=MirrorConfig)
     inputs: tuple[str, ...] = ()
     """Observations that the policy sees; all that it can read by default."""
     train_episodes: int | None = None
@@ -109,6 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         "fingerprint": dataset.fingerprint,
         "episodes": _episodes(options, dataset),
         "inputs": list(options.inputs or readable(options.policy, dataset)),
+        "mirror": to_plain(options.mirror),
         "held_out": options.held_out,
         "checkpoints": options.checkpoints,
         "threads": options.threads,
@@ -217,6 +220,7 @@ def _windows(
 ) -> tuple[Windows, Windows | None]:
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(run, part, dataset) for part in ("train", "held_out"))
+    mirror = from_plain(MirrorConfig, run.get("mirror", {}), "run.json")
 
     def windows(episodes: list[int]) -> Windows:
         return windows_of(
@@ -224,6 +228,7 @@ def _windows(
             dataset,
             inputs=run["inputs"],
             episodes=episodes,
+            mirror=mirror,
             batch_size=learning.batch_size,
             seed=learning.seed,
             progress=_decoding,
@@ -290,11 +295,18 @@ def _train(run: Run, dataset: Dataset) -> int:
         run.write_tensorboard()
     todo = plural(learning.steps, "step") if size else "nothing to optimise, the data are kept"
     print(
-        f"{config['policy']}: {plural(size, 'parameter')}, {plural(windows.episode_count, 'episode')}, "
+        f"{config['policy']}: {plural(size, 'parameter')}, {_recorded(config)}, "
         f"{plural(len(windows), 'window')}, {todo} -> {run.folder}"
     )
     reports = learn(policy, windows, learning, held_out, state)
     return follow(run, config, policy, learning, reports)
+
+
+def _recorded(run: dict[str, Any]) -> str:
+    """How many episodes a run learns from, in words."""
+    plain = to_plain(MirrorConfig())
+    count = plural(len(run["episodes"]["train"]), "episode")
+    return f"{count} and their mirror images" if run.get("mirror", plain) != plain else count
 
 
 def _threads(asked: int, policy: Policy) -> int:

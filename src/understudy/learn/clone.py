@@ -9,19 +9,27 @@ import torch
 
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
-from understudy.data.windows import Windows
+from understudy.data.symmetry import MirrorConfig, Mirrored, MirroredFrames
+from understudy.data.windows import Columns, Frames, Windows
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies.base import Policy, PolicyConfig
 
 
-def clone(config: PolicyConfig, dataset: Dataset, learning: LearnConfig) -> Policy:
+def clone(
+    config: PolicyConfig,
+    dataset: Dataset,
+    learning: LearnConfig,
+    mirror: MirrorConfig | None = None,
+) -> Policy:
     """Train a policy on all of a dataset and return it with its averaged weights, ready to play.
 
     A dataset of several tasks makes a policy that tells them apart. For progress, a held-out loss,
     checkpoints and resuming iterate over `learn` yourself, or use `understudy train`.
     """
     config = with_tasks(config, dataset)
-    windows = windows_of(config, dataset, batch_size=learning.batch_size, seed=learning.seed)
+    windows = windows_of(
+        config, dataset, mirror=mirror, batch_size=learning.batch_size, seed=learning.seed
+    )
     torch.manual_seed(learning.seed)
     policy = config.build(windows.spec)
     policy.prepare(windows)
@@ -48,25 +56,32 @@ def windows_of(
     *,
     inputs: Sequence[str] = (),
     episodes: Sequence[int] | None = None,
+    mirror: MirrorConfig | None = None,
     batch_size: int = 256,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
 
-    `inputs` are the observations that it sees, all that it can read by default. `progress(done,
-    total)` counts the frames. Raises ValueError where there is nothing that it can read.
+    `inputs` are the observations that it sees, all that it can read by default; with a `mirror` the
+    images of the episodes are learnt from as well. `progress(done, total)` counts the frames. Raises ValueError where there is nothing that it can read.
     """
     keys = tuple(inputs) or readable(config, dataset)
     if not keys:
         name = type(config).__name__
         raise ValueError(f"{name} can read none of {list(dataset.spec.observations)}")
     spec = dataset.spec.only(keys)
-    frames = None
+    frames: Frames | None = None
     if spec.cameras:
         frames = FrameCache.build(dataset, spec.cameras, episodes=episodes, progress=progress)
+    columns: Columns = dataset
+    if mirror is not None and mirror != MirrorConfig():
+        columns = Mirrored(dataset, mirror)
+        episodes = columns.both(range(len(dataset)) if episodes is None else episodes)
+        if frames is not None:
+            frames = MirroredFrames(frames, len(dataset), mirror.mirror_pictures)
     return Windows(
-        dataset,
+        columns,
         history=config.history,
         horizon=config.horizon,
         spec=spec,

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from understudy.data.symmetry import Mirror, MirrorConfig
 from understudy.episode import Episode
-from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
+from understudy.spec import ACTION, ENVIRONMENT_STATE, STATE, Signal, Spec
 
 IMAGE = "observation.image"  # LeRobot's name for a lone camera
 TASK_TEXT = "Push the T-shaped block onto the T-shaped target."
@@ -19,6 +20,24 @@ RATE_HZ = 10.0
 SIZE_PX = 512.0  # of the square window; y points down
 AGENT_NAMES = ("agent_x", "agent_y")
 BLOCK_NAMES = ("block_x", "block_y", "block_sin", "block_cos")
+# The published goal lies on a diagonal of the square and is the same in a mirror along it.
+MIRROR = (
+    "agent_x = 512 - agent_y",
+    "agent_y = 512 - agent_x",
+    "block_x = 512 - block_y",
+    "block_y = 512 - block_x",
+    "block_sin = block_cos",
+    "block_cos = block_sin",
+    "x = 512 - y",
+    "y = 512 - x",
+)
+MIRROR_PICTURES = "other-diagonal"
+LEFT_RIGHT = (  # exchanges the published goal and the mirrored one
+    "agent_x = 512 - agent_x",
+    "block_x = 512 - block_x",
+    "block_sin = -block_sin",
+    "x = 512 - x",
+)
 
 
 def block_state(x: ArrayLike, y: ArrayLike, angle: ArrayLike) -> NDArray[np.float32]:
@@ -53,29 +72,21 @@ def mirrored(episode: Episode) -> Episode:
     """
     if set(episode.observations) != {STATE, ENVIRONMENT_STATE}:
         raise ValueError(f"only states can be mirrored, got {list(episode.observations)}")
+    mirror = Mirror(signals(cameras=False), MirrorConfig(mirror=LEFT_RIGHT))
 
-    def flipped(values: NDArray[Any], column: int) -> NDArray[Any]:
-        result = np.array(values)
-        result[..., 0] = SIZE_PX - result[..., 0]
-        if column:
-            result[..., column] = -result[..., column]  # the sine of an angle
-        return result
+    def image(key: str, values: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if values is None else mirror(key, np.asarray(values))
 
     def seen(observations: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        return {
-            STATE: flipped(observations[STATE], 0),
-            ENVIRONMENT_STATE: flipped(
-                observations[ENVIRONMENT_STATE], BLOCK_NAMES.index("block_sin")
-            ),
-        }
+        return {key: mirror(key, np.asarray(values)) for key, values in observations.items()}
 
     final = episode.final_observation
     return replace(
         episode,
         observations=seen(episode.observations),
         final_observation=None if final is None else seen(final),
-        actions=flipped(episode.actions, 0),
-        labels=None if episode.labels is None else flipped(episode.labels, 0),
-        executed=None if episode.executed is None else flipped(episode.executed, 0),
+        actions=mirror(ACTION, np.asarray(episode.actions)),
+        labels=image("label", episode.labels),
+        executed=image("executed", episode.executed),
         task=MIRRORED_TEXT,
     )
