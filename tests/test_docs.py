@@ -40,7 +40,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, tmp_path):
 def shown_commands():
     for page in PAGES:
         for text in blocks(page, "console"):
-            for line in text.splitlines():
+            for line in text.replace("\\\n", "").splitlines():
                 if line.startswith("$ understudy "):
                     yield line.removeprefix("$ understudy ")
 
