@@ -2,7 +2,7 @@
 
     python benchmarks/sampling.py --folder runs/pusht
 
-Needs the runs `diffusion`, `small-15min`, `residual` and `one-step` of benchmarks/pusht.py in
+Needs the runs `diffusion`, `flow`, `residual` and `one-step` of benchmarks/pusht.py in
 --folder: the same demonstrations, network and training. The reference is DDPM with 100 steps, on the
 same 200 starts; its difference is paired start by start, pooled over three training seeds.
 Milliseconds: one chunk for one world on one thread, median of 200 after a warm-up.
@@ -36,9 +36,9 @@ CASES = {
     "ddim10": ("diffusion", {"sampler": "ddim", "inference_steps": 10}),
     "dpm10": ("diffusion", {"sampler": "dpm", "inference_steps": 10}),
     "ddim5": ("diffusion", {"sampler": "ddim", "inference_steps": 5}),
-    "flow1": ("small-15min", {"inference_steps": 1}),
-    "flow4": ("small-15min", {"inference_steps": 4}),
-    "flow8": ("small-15min", {"inference_steps": 8}),
+    "flow1": ("flow", {"inference_steps": 1}),
+    "flow4": ("flow", {"inference_steps": 4}),
+    "flow8": ("flow", {"inference_steps": 8}),
     "one-step": ("one-step", {}),
     "realtime": ("residual", {"inference_steps": 4}),
 }
