@@ -104,11 +104,11 @@ class Run:
         extra: Mapping[str, bytes],
         keep: int = 3,
     ) -> Path:
-        """Save a checkpoint whole or not at all, then drop all but the newest `keep`."""
+        """Save a checkpoint whole or not at all, then drop all but the newest `keep`; 0: drop none."""
         folder = self.folder / "checkpoints" / f"{step:06d}"
         provenance = {"step": step, "run": self.config, "versions": versions()}
         saved = save_checkpoint(folder, name, policy, provenance, weights, extra)
-        for old in list(checkpoints(self.folder))[:-keep]:
+        for old in list(checkpoints(self.folder))[: -keep if keep else 0]:
             shutil.rmtree(old)
         return saved
 

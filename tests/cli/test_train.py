@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tests import demonstrations
 from understudy.cli import main as understudy_main
 from understudy.data.store import Dataset
+from understudy.run import checkpoints
 
 OPTIONS = ("--steps", "2000", "--batch-size", "32", "--width", "64", "--depth", "2", "--history",
            "2", "--horizon", "4", "--checkpoints", "40", "--held-out", "0.3")  # fmt: skip
@@ -246,6 +247,25 @@ def test_a_run_keeps_the_mirror_that_it_learns_in(tmp_path, capsys):
     assert code == 2
     assert "cannot read 'left = 1'" in error
     assert not (tmp_path / "2").exists()
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("2", [6, 8]), ("0", [2, 4, 6, 8])])
+def test_as_many_checkpoints_stay_as_asked_for(data, tmp_path, capsys, keep, kept):
+    options = (
+        "--steps",
+        "8",
+        "--width",
+        "8",
+        "--report-every",
+        "2",
+        "--checkpoints",
+        "4",
+        "--keep",
+        keep,
+    )
+    code, _, error = main(capsys, "mlp", "--data", data, "--run", tmp_path / "run", *options)
+    assert code == 0, error
+    assert [int(p.name) for p in checkpoints(tmp_path / "run")] == kept
 
 
 def test_a_student_learns_from_the_newest_checkpoint_of_a_run(data, tmp_path, capsys):

@@ -26,10 +26,12 @@ def follow(
     """Log, save and draw what the learner reports."""
     every = max(1, learning.steps // max(1, config["checkpoints"]))
     saved, last = -1, None
+    keep = config.get("keep", 3)
 
     def save(report: supervised.Progress) -> None:
         weights = averaged_weights(policy, report.state)
-        run.save(report.step, config["policy"], policy, weights, state_files(report.state))
+        files = state_files(report.state)
+        run.save(report.step, config["policy"], policy, weights, files, keep=keep)
 
     with _bar() as bar, _interruptible() as interrupted:
         trains = any(p.requires_grad for p in policy.parameters())

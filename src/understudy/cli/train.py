@@ -64,7 +64,9 @@ class Train(Generic[C]):
     held_out: float = 0.1
     """Share of the episodes that is kept aside to measure the loss on; 0 for none."""
     checkpoints: int = 5
-    """How many times to save, evenly over the run; the newest three are kept."""
+    """How many times to save, evenly over the run."""
+    keep: int = 3
+    """How many checkpoints stay, the newest; 0: all."""
     threads: int = 0
     """Processor threads; 0: one for small networks, else all."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -79,8 +81,10 @@ class Train(Generic[C]):
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
             raise ValueError(f"--held-out {self.held_out} must lie in 0..1, without 1")
-        if self.checkpoints < 1 or self.threads < 0:
-            raise ValueError("--checkpoints must be at least 1 and --threads at least 0")
+        if self.checkpoints < 1 or self.threads < 0 or self.keep < 0:
+            raise ValueError(
+                "--checkpoints must be at least 1, --threads and --keep must be at least 0"
+            )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -114,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         "mirror": to_plain(options.mirror),
         "held_out": options.held_out,
         "checkpoints": options.checkpoints,
+        "keep": options.keep,
         "threads": options.threads,
         "device": options.device,
         "tensorboard": options.tensorboard,
