@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ import torch  # noqa: F401  (its version belongs to the result)
 
 from understudy.data.formats.pusht import MIRROR, MIRROR_PICTURES
 from understudy.evaluate.measure import Report
+from understudy.run import checkpoints
 from understudy.statistics import pooled_mean
 
 SEEDS = [0, 1, 2]
@@ -50,9 +51,21 @@ class Case:
     task: str = "pusht"
     cameras: bool = False
     teacher: str = ""  # the case whose runs are distilled
+    earlier: tuple[str, int] = ("", 0)  # another case, and which of its checkpoints this one is
     seeds: tuple[int, ...] = tuple(SEEDS)
 
 
+PIXELS = Case(
+    "flow",
+    (
+        *("--inputs", "observation.state", "observation.image", "--crop", "84"),
+        *("--batch-size", "64", "--steps", "30000", "--checkpoints", "8", "--keep", "0"),
+        *("--mirror-pictures", MIRROR_PICTURES, *MIRRORED),
+    ),
+    task="pusht:observe=pixels",
+    cameras=True,
+    seeds=(0,),
+)
 CASES = {
     "knn": Case("knn", ("--k", "1", "--horizon", "16"), execute=16),
     "mlp": Case("mlp", ("--horizon", "16", "--depth", "4", "--steps", "8000")),
@@ -68,26 +81,11 @@ CASES = {
     "small-5min": Case("flow", ("--steps", "3200", *MIRRORED)),
     "small-15min": Case("flow", ("--steps", "9000", *MIRRORED)),
     "small-60min": Case("flow", ("--steps", "24000", *MIRRORED)),
-    "pixels-120min": Case(
-        "flow",
-        (
-            "--inputs",
-            "observation.state",
-            "observation.image",
-            "--crop",
-            "84",
-            "--batch-size",
-            "64",
-            "--steps",
-            "30000",
-            "--mirror-pictures",
-            MIRROR_PICTURES,
-            *MIRRORED,
-        ),
-        task="pusht:observe=pixels",
-        cameras=True,
-        seeds=(0,),
-    ),
+    "pixels-120min": PIXELS,
+    **{
+        f"pixels-120min-at-{15 * part}": replace(PIXELS, earlier=("pixels-120min", part))
+        for part in range(1, 8)
+    },
     "one-step": Case(
         "one_step",
         ("--steps", "3000", "--learning-rate", "3e-4", "--dropout", "0"),
@@ -100,30 +98,39 @@ CASES = {
 }
 
 
-def train(name: str, case: Case, seed: int, data: Path, folder: Path) -> None:
+def measure(name: str, case: Case, seed: int, folder: Path) -> None:
     """Train and evaluate one policy with one seed, unless that is done."""
     place = folder / f"{name}-{seed}"
     if (place / "report" / "report.json").exists():
         return
     place.mkdir(parents=True, exist_ok=True)
-    data = data.with_name("data-cameras") if case.cameras else data
-    taught = ("--teacher", folder / f"{case.teacher}-{seed}" / "run") if case.teacher else ()
-    if not (place / "minutes.json").exists():
-        minutes = understudy(
-            "train", case.policy, "--data", data, "--run", place / "run", *case.options, *taught,
-            "--held-out", HELD_OUT, "--train-episodes", case.episodes, "--seed", seed,
-            "--threads", 1, log=place / "train.log",
-        )  # fmt: skip
+    actor = place / "run"
+    if case.earlier[0]:
+        source = folder / f"{case.earlier[0]}-{seed}"
+        *saved, last = checkpoints(source / "run")
+        actor = saved[case.earlier[1] - 1]
+        minutes = json.loads((source / "minutes.json").read_text())
+        minutes *= int(actor.name) / int(last.name)
         (place / "minutes.json").write_text(json.dumps(minutes))
+    elif not (place / "minutes.json").exists():
+        (place / "minutes.json").write_text(json.dumps(train(case, seed, folder, place)))
     understudy(
-        "evaluate", place / "run", "--task", case.task, "--episodes", STARTS,
-        "--execute", case.execute, "--videos", 0, "--out", place / "report",
-        log=place / "evaluate.log",
+        "evaluate", actor, "--task", case.task, "--episodes", STARTS, "--execute", case.execute,
+        "--videos", 0, "--out", place / "report", log=place / "evaluate.log",
     )  # fmt: skip
-    print(
-        f"{name}-{seed}: {Report.from_json(place / 'report' / 'report.json').mean_score}",
-        flush=True,
-    )
+    report = Report.from_json(place / "report" / "report.json")
+    print(f"{name}-{seed}: {report.mean_score}", flush=True)
+
+
+def train(case: Case, seed: int, folder: Path, place: Path) -> float:
+    """Train one policy; returns the minutes."""
+    data = folder / ("data-cameras" if case.cameras else "data")
+    taught = ("--teacher", folder / f"{case.teacher}-{seed}" / "run") if case.teacher else ()
+    return understudy(
+        "train", case.policy, "--data", data, "--run", place / "run", *case.options, *taught,
+        "--held-out", HELD_OUT, "--train-episodes", case.episodes, "--seed", seed,
+        "--threads", 1, log=place / "train.log",
+    )  # fmt: skip
 
 
 def understudy(*arguments: object, log: Path) -> float:
@@ -157,15 +164,15 @@ def rows_of(name: str, case: Case, folder: Path) -> list[results.Row]:
     ]
 
 
-def run_all(names: Sequence[str], data: Path, folder: Path) -> None:
-    """Train what is missing, two runs at a time, teachers before students."""
-    for are_students in (False, True):
+def run_all(names: Sequence[str], folder: Path) -> None:
+    """Measure what is missing, two runs at a time, first those that the others need."""
+    for need_another in (False, True):
         with ThreadPoolExecutor(2) as pool:
             waiting = [
-                pool.submit(train, name, CASES[name], seed, data, folder)
+                pool.submit(measure, name, CASES[name], seed, folder)
                 for name in names
                 for seed in CASES[name].seeds
-                if bool(CASES[name].teacher) == are_students
+                if bool(CASES[name].teacher or CASES[name].earlier[0]) == need_another
             ]
             for done in waiting:
                 done.result()
@@ -184,7 +191,7 @@ def main() -> None:
         if not place.exists():
             log = given.folder / "import.log"
             understudy("data", "import", given.data, place, *cameras, log=log)
-    run_all(given.only, data, given.folder)
+    run_all(given.only, given.folder)
     rows = [row for name, case in CASES.items() for row in rows_of(name, case, given.folder)]
     command = f"python benchmarks/pusht.py --data {given.data.name} --folder runs/pusht"
     results.write("pusht", command, rows, list(CASES))
