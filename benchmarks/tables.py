@@ -47,21 +47,52 @@ def shown(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def table(name: str, metrics: list[str]) -> str:
-    """The table of one result file; `metrics` picks and orders them, all by default."""
+    """The table of one result file; `metrics` picks some, all by default, and "wide" a line a case."""
     file = ROOT / "benchmarks" / "results" / f"{name}.json"
     facts = json.loads(file.read_text())
-    lines = ["| case | measure | value | range | n | seeds |", "|---|---|---|---|---|---|"]
-    for row in facts["rows"]:
-        if not metrics or row["metric"] in metrics:
-            value, spread = shown(row)
-            seeds = ", ".join(str(seed) for seed in row["seeds"]) or "none"
-            measure = row["metric"].replace("_", " ")
-            lines.append(
-                f"| {row['case']} | {measure} | {value} | {spread} | {row['n']:,} | {seeds} |"
-            )
+    is_wide, metrics = "wide" in metrics, [metric for metric in metrics if metric != "wide"]
+    rows = [row for row in facts["rows"] if not metrics or row["metric"] in metrics]
+    lines = wide(rows) if is_wide else long(rows)
     lines.append("")
-    lines.append(f"`{facts['command']}`, commit {facts['commit'][:8]}, {facts['machine']}.")
+    lines.append(
+        f"`{facts['command']}`, commit {facts['commit'][:8]}{before(facts, rows)}, {facts['machine']}."
+    )
     return "\n".join(lines) + "\n"
+
+
+def before(facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Which cases were measured at an earlier commit."""
+    shown_here = {row["case"] for row in rows}
+    found: dict[str, list[str]] = {}
+    for case, commit in facts.get("earlier", {}).items():
+        if case in shown_here:
+            found.setdefault(commit, []).append(case)
+    listed = "; ".join(f"{', '.join(cases)} at {commit[:8]}" for commit, cases in found.items())
+    return f" ({listed})" if listed else ""
+
+
+def long(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each row."""
+    lines = ["| case | measure | value | range | n | seeds |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        value, spread = shown(row)
+        seeds = ", ".join(str(seed) for seed in row["seeds"]) or "none"
+        measure = row["metric"].replace("_", " ")
+        lines.append(f"| {row['case']} | {measure} | {value} | {spread} | {row['n']:,} | {seeds} |")
+    return lines
+
+
+def wide(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each case, a column for each measure: for cases that are to be compared."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    titles = [metric.replace("_", " ") for metric in metrics]
+    lines = [f"| case | {' | '.join(titles)} | seeds |", "|---" * (len(metrics) + 2) + "|"]
+    for case in dict.fromkeys(row["case"] for row in rows):
+        here = {row["metric"]: row for row in rows if row["case"] == case}
+        cells = ["{} ({})".format(*shown(here[m])) if m in here else "" for m in metrics]
+        seeds = max((row["seeds"] for row in here.values()), key=len)
+        lines.append(f"| {case} | {' | '.join(cells)} | {', '.join(map(str, seeds)) or 'none'} |")
+    return lines
 
 
 def summary() -> str:
