@@ -63,7 +63,7 @@ class PolicyActor:
 
     checkpoint: Path
     player: Literal["chunks", "ensemble"] = "chunks"
-    execute: int | None = None  # of each chunk; None: all of it
+    execute: int | None = None  # of each chunk; None: as many as the policy's configuration says
     decay: float = 0.01  # of the ensemble
     width: int = 16  # rows of every batch that the network sees
 

@@ -50,7 +50,7 @@ class Evaluate:
     player: Literal["chunks", "ensemble"] = "chunks"
     """Play each predicted chunk, or predict at every tick and average."""
     execute: int | None = None
-    """Actions of each chunk that are played before the next; all of them by default."""
+    """Actions of each chunk that are played before the next; by default as many as the policy says."""
     decay: float = 0.01
     """Of the ensemble: a prediction i ticks younger than the oldest weighs exp(-decay i)."""
     width: int = 16

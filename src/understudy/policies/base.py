@@ -40,6 +40,8 @@ class PolicyConfig(ABC):
     """Observations that are seen at once, K: the newest and K-1 before it."""
     horizon: int = 1
     """Actions that are predicted at once, H."""
+    execute: int = 0
+    """Of these, how many are played before the next prediction, unless told otherwise; 0: all."""
     tasks: tuple[str, ...] = ()
     """Texts of the tasks that the policy tells apart, as `Windows.tasks`; none: it does not."""
 
@@ -47,8 +49,15 @@ class PolicyConfig(ABC):
         for name in ("history", "horizon"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.execute < 0:
+            raise ValueError(f"execute must not be negative, got {self.execute}")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks must differ, got {self.tasks}")
+
+    @property
+    def first_action(self) -> int:
+        """Tick of the first target of a training window, counted from the current one: 0, or before."""
+        return 0
 
     @abstractmethod
     def build(self, spec: Spec) -> Policy:

@@ -50,6 +50,7 @@ class DiffusionConfig(PolicyConfig):
 
     history: int = 2
     horizon: int = 16
+    execute: int = 8
     levels: int = 100
     """Noise levels in training."""
     target: Target = "noise"

@@ -47,6 +47,7 @@ class FlowConfig(PolicyConfig):
 
     history: int = 2
     horizon: int = 16
+    execute: int = 8
     inference_steps: int = 4
     """Euler steps of one prediction."""
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

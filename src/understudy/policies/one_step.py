@@ -49,6 +49,7 @@ class OneStepConfig(PolicyConfig):
 
     history: int = 2
     horizon: int = 16
+    execute: int = 8
     teacher: str = ""
     """The policy to learn from: a run or a checkpoint of flow or diffusion; needed in training."""
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

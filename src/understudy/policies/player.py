@@ -104,7 +104,8 @@ class Chunks:
         task: str = "",
     ) -> None:
         horizon = policy.config.horizon
-        self.execute = horizon if execute is None else execute
+        usual = min(policy.config.execute, horizon) or horizon
+        self.execute = usual if execute is None else execute
         if not 1 <= self.execute <= horizon:
             raise ValueError(f"execute {self.execute} outside 1..{horizon}, the policy's horizon")
         self.source = source
