@@ -22,7 +22,8 @@ from typing import IO, Any, final
 from torch import Tensor
 
 from understudy.policies.base import Policy
-from understudy.policies.checkpoint import read_json, save_checkpoint
+from understudy.policies.checkpoint import save_checkpoint
+from understudy.policies.files import read_json
 
 LOCK = ".lock"
 PACKAGES = ("understudy", "torch", "numpy", "gymnasium", "mujoco", "gym-pusht", "pymunk")

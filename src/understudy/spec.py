@@ -115,7 +115,10 @@ class Signal:
 @final
 @dataclass(frozen=True)
 class Spec:
-    """All signals of a world, a dataset or a policy, the control rate and what is to be done."""
+    """All signals of a world, a dataset or a policy, the control rate and what is to be done.
+
+    A rate of 0 is one that is not known: other programs' policies do not tell theirs.
+    """
 
     observations: Mapping[str, Signal]
     action: Signal
@@ -127,8 +130,8 @@ class Spec:
             raise ValueError("a Spec needs at least one observation")
         if ACTION in self.observations:
             raise ValueError(f"{ACTION!r} is the command, not an observation")
-        if not (self.rate_hz > 0 and math.isfinite(self.rate_hz)):
-            raise ValueError(f"rate_hz must be positive and finite, got {self.rate_hz}")
+        if not (self.rate_hz >= 0 and math.isfinite(self.rate_hz)):
+            raise ValueError(f"rate_hz must be finite and not negative, got {self.rate_hz}")
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -152,7 +155,8 @@ class Spec:
         """Raise ValueError listing every way in which `other` cannot serve what this Spec needs.
 
         `other` may offer more observations; what is needed must agree in shape, dtype, unit, names,
-        and choices, and the rate must be the same. A unit or names left empty on one side agree.
+        and choices, and the rate must be the same. A unit, names or a rate that one side does not
+        know agree.
         """
         differences = [
             f"{key}: not offered (there is: {', '.join(other.observations)})"
@@ -163,7 +167,8 @@ class Spec:
             if key in other.observations:
                 differences += _differences(key, mine, other.observations[key])
         differences += _differences(ACTION, self.action, other.action)
-        if not math.isclose(self.rate_hz, other.rate_hz, rel_tol=1e-6):
+        known = self.rate_hz and other.rate_hz
+        if known and not math.isclose(self.rate_hz, other.rate_hz, rel_tol=1e-6):
             differences.append(f"rate_hz: needs {self.rate_hz}, offered {other.rate_hz}")
         if differences:
             raise ValueError("the two do not fit together:\n  " + "\n  ".join(differences))

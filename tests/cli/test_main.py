@@ -4,6 +4,8 @@ import sys
 import pytest
 
 from understudy.cli import VERBS, main
+from understudy.policies.checkpoint import save_checkpoint
+from understudy.policies.lerobot_diffusion import LerobotDiffusionConfig
 from understudy.tasks import make_task
 
 
@@ -105,3 +107,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(words):
         process.stdout.close()  # before the first line is written
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+def test_a_policy_leaves_as_lerobots_and_is_measured_from_there(tmp_path, capsys):
+    spec = make_task("pusht").spec
+    config = LerobotDiffusionConfig(widths=(16, 32), levels=4, inference_steps=2, sampler="ddim")
+    policy = config.build(spec)
+    for key in (*spec.vectors, "action"):
+        policy.scales.of(key).first.fill_(100)
+        policy.scales.of(key).second.fill_(400)
+    save_checkpoint(tmp_path / "policy", "lerobot_diffusion", policy, {})
+    exported = str(tmp_path / "exported")
+    assert main(["export", str(tmp_path / "policy"), exported]) == 0
+    assert main(["export", str(tmp_path / "policy"), exported]) == 2
+    out = ("--out", str(tmp_path / "report"), "--videos", "0")
+    assert main(["evaluate", exported, "--task", "pusht", "--episodes", "2", *out]) == 0
+    assert "n = 2" in capsys.readouterr().out
+    assert main(["evaluate", exported, "--task", "cart-pole", "--episodes", "2"]) == 2
+    assert "not offered" in capsys.readouterr().err

@@ -143,3 +143,16 @@ def test_an_empty_dataset_is_refused_with_what_to_do(tmp_path):
     empty = Dataset.create(tmp_path / "empty", demonstrations.CONTINUOUS)
     with pytest.raises(ValueError, match="collect or import"):
         windows(empty)
+
+
+def test_a_chunk_may_begin_before_the_current_tick(dataset):
+    plain, early = windows(dataset), windows(dataset, first_action=-2, horizon=7)
+    before, after = (w.gather(np.arange(len(w))) for w in (plain, early))
+    assert torch.equal(after.actions[:, 2:], before.actions)
+    assert torch.equal(after.valid[:, 2:], before.valid)
+    tick = after.observations[TICK][:, -1]
+    assert torch.equal(after.valid[:, 0], tick >= 2)
+    started = tick >= 2
+    earlier = torch.arange(len(plain))[started] - 2
+    assert torch.equal(after.actions[started, 0], before.actions[earlier, 0])
+    assert torch.equal(after.actions[tick == 0][:, 0], before.actions[tick == 0][:, 0])

@@ -13,9 +13,9 @@ from understudy.nn.vision import (
     PIXEL_MEAN,
     FrameReader,
     ImageEncoder,
+    Resnet18,
     SpatialSoftmax,
     VisionConfig,
-    _Resnet18,
     crop,
 )
 
@@ -80,14 +80,14 @@ def test_the_spatial_softmax_is_the_mean_place_of_the_softmax():
 
 def test_in_use_the_crop_is_the_centre():
     frames = numbered_frames(3, 2, 40, 60)
-    result = crop(frames, 20, is_random=False)
+    result = crop(frames, (20, 20), is_random=False)
     assert torch.equal(result, frames[:, :, 10:30, 20:40])
 
 
 def test_a_random_crop_is_a_true_window_and_the_same_for_all_frames_of_a_sample():
     count, history, rows, columns, side = 60, 3, 14, 18, 10
     frames = numbered_frames(count, history, rows, columns)
-    result = crop(frames, side, is_random=True)
+    result = crop(frames, (side, side), is_random=True)
     corners = set()
     for sample in range(count):
         top, left = result[sample, 0, 0, 0, :2].tolist()
@@ -100,7 +100,7 @@ def test_a_random_crop_is_a_true_window_and_the_same_for_all_frames_of_a_sample(
 
 def test_a_crop_as_large_as_the_frame_is_the_frame():
     frames = numbered_frames(2, 2, 12, 12)
-    assert torch.equal(crop(frames, 12, is_random=True), frames)
+    assert torch.equal(crop(frames, (12, 12), is_random=True), frames)
 
 
 def test_the_reader_crops_at_random_in_training_and_in_the_centre_in_use():
@@ -193,9 +193,9 @@ def published(network) -> dict[str, torch.Tensor]:
 
 
 def test_the_names_of_the_resnet_are_those_of_torchvision():
-    state = _Resnet18().state_dict()
+    state = Resnet18().state_dict()
     assert set(state) == torchvision_names()
-    assert len(published(_Resnet18())) == 122  # as many as torchvision's file holds
+    assert len(published(Resnet18())) == 122  # as many as torchvision's file holds
     assert state["layer3.0.downsample.0.weight"].shape == (256, 128, 1, 1)
     assert state["layer4.1.conv2.weight"].shape == (512, 512, 3, 3)
     assert state["conv1.weight"].shape == (64, 3, 7, 7)
@@ -204,7 +204,7 @@ def test_the_names_of_the_resnet_are_those_of_torchvision():
 
 
 def test_published_weights_are_loaded_and_statistics_and_classifier_left_out(tmp_path: Path):
-    weights = published(_Resnet18())
+    weights = published(Resnet18())
     save_file(weights, tmp_path / "resnet18.safetensors")
     config = VisionConfig(encoder="resnet18", pretrained=str(tmp_path / "resnet18.safetensors"))
     encoder = ImageEncoder(config, (64, 64, 3))
@@ -239,7 +239,7 @@ def test_a_file_of_weights_that_is_not_right_is_named_and_nothing_is_loaded(
         file.write_bytes(content)
     elif content is not None:
         changes = {} if content == "half" else content
-        weights = published(_Resnet18()) | changes
+        weights = published(Resnet18()) | changes
         save_file({key: value for key, value in weights.items() if value is not None}, file)
         if content == "half":
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -252,7 +252,7 @@ def test_a_file_of_weights_that_is_not_right_is_named_and_nothing_is_loaded(
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path: Path):
-    save_file(published(_Resnet18()), tmp_path / "resnet18.safetensors")
+    save_file(published(Resnet18()), tmp_path / "resnet18.safetensors")
     config = VisionConfig(encoder="small", pretrained=str(tmp_path / "resnet18.safetensors"))
     with pytest.raises(ValueError, match="does not hold this encoder's weights"):
         FrameReader(config, (64, 64, 3)).prepare()

@@ -51,7 +51,7 @@ def open_dtype(dtype: str) -> str:
 
 def check_storable(spec: Spec) -> None:
     """Raise ValueError, listing everything, if `spec` cannot be stored as a LeRobot dataset."""
-    faults = []
+    faults = [] if spec.rate_hz else ["the rate is 0, which stands for one that is not known"]
     for key, signal in {**spec.observations, ACTION: spec.action}.items():
         if key != ACTION and not key.startswith(OBSERVATION):
             faults.append(f"{key}: the name of an observation begins with {OBSERVATION!r}")

@@ -49,8 +49,9 @@ class Batch:
     observations: Mapping[str, Tensor]  # {key: (B, K, *shape)}, oldest first; cameras uint8;
     # "tick" (B, K) int64, the ticks since the episode's beginning; "task" (B,) int64, its number
     # in `Windows.tasks`
-    actions: Tensor  # (B, H, A) from the current tick: float32, or int64 choices
-    valid: Tensor  # (B, H) bool: False past the episode's end
+    actions: Tensor  # (B, H, A) from the current tick, or from `first_action` ticks away of it:
+    # float32, or int64 choices
+    valid: Tensor  # (B, H) bool: False outside the episode
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -108,6 +109,7 @@ class Windows:
         rank: int = 0,
         world_size: int = 1,
         frames: Frames | None = None,
+        first_action: int = 0,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("batch_size", batch_size)):
             if value < 1:
@@ -115,7 +117,7 @@ class Windows:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} outside 0..{world_size - 1}")
         self.spec = spec or dataset.spec  # `spec` may leave out observations that nobody reads
-        self.history, self.horizon = history, horizon
+        self.history, self.horizon, self.first_action = history, horizon, first_action
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.fingerprint = dataset.fingerprint
         self.episodes = _chosen(episodes, len(dataset.lengths))  # (E,) increasing
@@ -172,8 +174,8 @@ class Windows:
     def gather(self, index: NDArray[np.int64]) -> Batch:
         """Return the windows of these numbers, 0..len-1."""
         seen = np.maximum(index[:, None] + np.arange(1 - self.history, 1), self._first[index, None])
-        ahead = index[:, None] + np.arange(self.horizon)
-        last = self._last[index, None]
+        ahead = index[:, None] + np.arange(self.first_action, self.first_action + self.horizon)
+        first, last = self._first[index, None], self._last[index, None]
         flat_seen = torch.from_numpy(seen.reshape(-1))
         observations = {
             key: column.index_select(0, flat_seen).view(*seen.shape, *column.shape[1:])
@@ -183,11 +185,11 @@ class Windows:
         observations[TASK] = self._task[torch.from_numpy(index)]
         for key in self.spec.cameras:
             observations[key] = self._camera(key, seen)
-        acted = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
+        acted = torch.from_numpy(ahead.clip(first, last).reshape(-1))
         return Batch(
             observations=observations,
             actions=self._targets.index_select(0, acted).view(*ahead.shape, -1),
-            valid=torch.from_numpy(ahead <= last),
+            valid=torch.from_numpy((first <= ahead) & (ahead <= last)),
         )
 
     def _camera(self, key: str, seen: NDArray[np.int64]) -> Tensor:

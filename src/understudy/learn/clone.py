@@ -83,7 +83,8 @@ def windows_of(
     return Windows(
         columns,
         history=config.history,
-        horizon=config.horizon,
+        horizon=config.horizon - config.first_action,
+        first_action=config.first_action,
         spec=spec,
         episodes=episodes,
         batch_size=batch_size,

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from understudy.learn.supervised import TrainingState
-from understudy.policies.checkpoint import read_json
+from understudy.policies.files import read_json
 
 TENSORS, FACTS = "training.safetensors", "training.json"
 

@@ -11,7 +11,7 @@ normalised to (Chi et al. 2023). Equal to diffusers 0.37 (tests/nn/test_noise.py
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, final
 
 import torch
@@ -70,14 +70,21 @@ class Diffusion(nn.Module):
         """Return levels as a network is told them."""
         return level / self.levels
 
-    def sample(self, network: Network, noise: Tensor, sampler: Sampler, steps: int) -> Tensor:
-        """Return samples (B, H, D) by `steps` calls of the network.
+    def sample(
+        self,
+        network: Network,
+        noise: Tensor,
+        sampler: Sampler,
+        steps: int,
+        levels: Sequence[int] = (),
+    ) -> Tensor:
+        """Return samples (B, H, D) by `steps` calls of the network, at `levels` if they are given.
 
         `noise` (B, S, H, D) has S = `draws(sampler, steps)`: the beginning, and what DDPM adds later.
         """
         if not 1 <= steps <= self.levels:
             raise ValueError(f"steps {steps} outside 1..{self.levels}, the schedule's levels")
-        levels = _spaced(self.levels, steps)
+        levels = list(levels) or _spaced(self.levels, steps)
         way: dict[str, Callable[[Network, Tensor, list[int]], Tensor]] = {
             "ddpm": self._ddpm,
             "ddim": self._ddim,

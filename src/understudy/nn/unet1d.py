@@ -54,7 +54,7 @@ class TemporalConvolution(nn.Module):
 
 
 @final
-class _Normalization(nn.GroupNorm):
+class Normalization(nn.GroupNorm):
     """Group normalisation of (B, T, C)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -69,11 +69,11 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, groups: int, dropout: float) -> None:
         super().__init__()
         self.first = nn.Sequential(
-            TemporalConvolution(inputs, outputs, kernel), _Normalization(groups, outputs), nn.SiLU()
+            TemporalConvolution(inputs, outputs, kernel), Normalization(groups, outputs), nn.SiLU()
         )
         self.second = nn.Sequential(
             TemporalConvolution(outputs, outputs, kernel),
-            _Normalization(groups, outputs),
+            Normalization(groups, outputs),
             nn.SiLU(),
         )
         self.around = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
@@ -133,7 +133,7 @@ class UNet1d(nn.Module):
         self.lengthen = nn.ModuleList(nn.Linear(w, 2 * w) for w in reversed(widths[:-1]))
         self.last = nn.Sequential(
             TemporalConvolution(widths[0], widths[0], kernel),
-            _Normalization(groups, widths[0]),
+            Normalization(groups, widths[0]),
             nn.SiLU(),
             nn.Linear(widths[0], actions),
         )

@@ -8,6 +8,7 @@ crop in training becomes the centre in use.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
@@ -21,6 +22,7 @@ from torch.nn import functional
 # Of ImageNet's pixels in 0..1: what published weights were trained with.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_DEVIATION = (0.229, 0.224, 0.225)
+Norm = Callable[[int], nn.Module]
 GROUP_CHANNELS = 16  # of a group of the normalisation, as in Diffusion Policy
 
 
@@ -82,7 +84,7 @@ class FrameReader(nn.Module):
         self.config = config
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN), persistent=False)
         self.register_buffer("deviation", 255 * torch.tensor(PIXEL_DEVIATION), persistent=False)
-        self.network = _small() if config.encoder == "small" else _Resnet18()
+        self.network = _small() if config.encoder == "small" else Resnet18()
         self.channels = 128 if config.encoder == "small" else 512
 
     def prepare(self) -> None:
@@ -93,7 +95,7 @@ class FrameReader(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Return (B * K, C, y, x)."""
         if self.config.crop:
-            frames = crop(frames, self.config.crop, self.training)
+            frames = crop(frames, (self.config.crop, self.config.crop), self.training)
         pixels = (frames.flatten(0, 1).float() - self.mean) / self.deviation
         return self.network(pixels.permute(0, 3, 1, 2))  # channels last in memory
 
@@ -114,18 +116,17 @@ class SpatialSoftmax(nn.Module):
         return torch.cat([weight.sum(2) @ column, weight.sum(3) @ row], 1)  # (N, 2 P)
 
 
-def crop(frames: Tensor, side: int, is_random: bool) -> Tensor:
-    """Cut (B, K, Y, X, 3) to (B, K, side, side, 3): the centre, or one random place for each row."""
-    rows, columns = frames.shape[2:4]
+def crop(frames: Tensor, size: tuple[int, int], is_random: bool) -> Tensor:
+    """Cut (B, K, Y, X, 3) to (B, K, *size, 3): the centre, or one random place for each row."""
+    (rows, columns), (height, width) = frames.shape[2:4], size
     if not is_random:
-        top, left = (rows - side) // 2, (columns - side) // 2
-        return frames[:, :, top : top + side, left : left + side]
+        top, left = round((rows - height) / 2), round((columns - width) / 2)
+        return frames[:, :, top : top + height, left : left + width]
     count, device = len(frames), frames.device
-    top = torch.randint(rows - side + 1, (count, 1), device=device)
-    left = torch.randint(columns - side + 1, (count, 1), device=device)
-    along = torch.arange(side, device=device)
-    row = (top + along)[:, None, :, None]  # (B, 1, side, 1)
-    column = (left + along)[:, None, None, :]  # (B, 1, 1, side)
+    top = torch.randint(rows - height + 1, (count, 1), device=device)
+    left = torch.randint(columns - width + 1, (count, 1), device=device)
+    row = (top + torch.arange(height, device=device))[:, None, :, None]  # (B, 1, height, 1)
+    column = (left + torch.arange(width, device=device))[:, None, None, :]  # (B, 1, 1, width)
     batch = torch.arange(count, device=device)[:, None, None, None]
     history = torch.arange(frames.shape[1], device=device)[None, :, None, None]
     return frames[batch, history, row, column]
@@ -171,21 +172,47 @@ def _small() -> nn.Module:
     return nn.Sequential(*layers)
 
 
+def group_norm(channels: int) -> nn.Module:
+    """The normalisation of our own encoders."""
+    return nn.GroupNorm(channels // GROUP_CHANNELS, channels)
+
+
+@final
+class FrozenNorm(nn.Module):
+    """Batch normalisation whose statistics, scale and bias are those of a file: (N, C, y, x)."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, values: Tensor) -> Tensor:
+        scale = self.weight * (self.running_var + 1e-5).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(shift[:, None, None], values, scale[:, None, None])
+
+
 @final
 class _Residual(nn.Module):
     """Two convolutions and a way around them; attributes carry torchvision's names."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.GroupNorm(outputs // GROUP_CHANNELS, outputs)
+        self.bn1 = norm(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.GroupNorm(outputs // GROUP_CHANNELS, outputs)
+        self.bn2 = norm(outputs)
         self.downsample = None
         if stride > 1:
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
-                nn.GroupNorm(outputs // GROUP_CHANNELS, outputs),
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm(outputs)
             )
 
     def forward(self, values: Tensor) -> Tensor:
@@ -195,17 +222,17 @@ class _Residual(nn.Module):
 
 
 @final
-class _Resnet18(nn.Module):
-    """The trunk: a thirty-second of the side, 512 channels."""
+class Resnet18(nn.Module):
+    """The trunk: (N, 3, Y, X) to a thirty-second of the side and 512 channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Norm = group_norm) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.GroupNorm(64 // GROUP_CHANNELS, 64)
-        self.layer1 = nn.Sequential(_Residual(64, 64, 1), _Residual(64, 64, 1))
-        self.layer2 = nn.Sequential(_Residual(64, 128, 2), _Residual(128, 128, 1))
-        self.layer3 = nn.Sequential(_Residual(128, 256, 2), _Residual(256, 256, 1))
-        self.layer4 = nn.Sequential(_Residual(256, 512, 2), _Residual(512, 512, 1))
+        self.bn1 = norm(64)
+        self.layer1 = nn.Sequential(_Residual(64, 64, 1, norm), _Residual(64, 64, 1, norm))
+        self.layer2 = nn.Sequential(_Residual(64, 128, 2, norm), _Residual(128, 128, 1, norm))
+        self.layer3 = nn.Sequential(_Residual(128, 256, 2, norm), _Residual(256, 256, 1, norm))
+        self.layer4 = nn.Sequential(_Residual(256, 512, 2, norm), _Residual(512, 512, 1, norm))
 
     def forward(self, pixels: Tensor) -> Tensor:
         hidden = functional.relu(self.bn1(self.conv1(pixels)))

@@ -15,14 +15,19 @@ POLICIES: dict[str, str] = {
     "mlp": "understudy.policies.mlp:MlpConfig",
     "one_step": "understudy.policies.one_step:OneStepConfig",
 }
+# Other programs' policies, number for number, with what theirs do otherwise than ours.
+INTERCHANGE: dict[str, str] = {
+    "lerobot_act": "understudy.policies.lerobot_act:LerobotActConfig",
+    "lerobot_diffusion": "understudy.policies.lerobot_diffusion:LerobotDiffusionConfig",
+}
 GROUP = "understudy.policies"
 
 
 def policy_names() -> tuple[str, ...]:
     """Names of all policies that are installed."""
-    return tuple(sorted(known(POLICIES, GROUP)))
+    return tuple(sorted(known(POLICIES | INTERCHANGE, GROUP)))
 
 
 def find_policy(name: str) -> type:
     """Return a policy's configuration class; raises ValueError with the nearest valid name."""
-    return lookup("policy", name, POLICIES, GROUP)
+    return lookup("policy", name, POLICIES | INTERCHANGE, GROUP)

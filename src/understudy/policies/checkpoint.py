@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from understudy.config import from_plain, to_plain
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
+from understudy.policies.files import read_json, read_weights
 from understudy.spec import Spec
 
 FORMAT = 1
@@ -84,8 +84,13 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Rebuild a policy from its folder; raises ValueError that names the file that is not right."""
+    """Rebuild a policy from its folder, LeRobot's included.
+
+    Raises ValueError that names the file that is not right.
+    """
     config = read_json(folder / "config.json")
+    if "type" in config and "format" not in config:
+        return _lerobot(folder)
     if config.get("format") != FORMAT:
         raise ValueError(
             f"{folder / 'config.json'}: format {config.get('format')}, this version reads {FORMAT}"
@@ -98,7 +103,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise ValueError(f"{folder / 'config.json'} is damaged: it has no object 'config'")
     cls = find_policy(str(config.get("policy")))
     policy_config: PolicyConfig = from_plain(cls, config["config"], str(folder / "config.json"))
-    weights = _read_weights(folder / "model.safetensors")
+    weights = read_weights(folder / "model.safetensors")
     with torch.device("meta"):  # shapes alone: a file cannot make us take memory it does not fill
         _check_fit(policy_config.build(spec), weights, folder / "model.safetensors")
     policy = policy_config.build(spec)
@@ -112,34 +117,22 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
+def _lerobot(folder: Path) -> Checkpoint:
+    from understudy.policies import lerobot_folder  # with all that it builds of, which few need
+
+    name, policy = lerobot_folder.load(folder)
+    return Checkpoint(policy, name, {"made_by": "LeRobot"}, fingerprint(folder))
+
+
 def fingerprint(folder: Path) -> str:
     """Hash over what decides a policy's behaviour: configuration, spec and weights."""
     digest = hashlib.blake2b(digest_size=16)
-    for file in ("config.json", "spec.json", "model.safetensors"):
-        digest.update((folder / file).read_bytes())
+    ours = ("config.json", "spec.json", "model.safetensors")
+    theirs = sorted(path.name for path in folder.glob("policy_*processor*"))
+    for file in (*ours, *theirs):
+        if (folder / file).exists():
+            digest.update((folder / file).read_bytes())
     return digest.hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises ValueError that names the file where there is none."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: {path.parent} is no whole checkpoint") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} holds {type(data).__name__}, expected an object")
-    return data
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: {path.parent} is no whole checkpoint") from None
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def _grow(policy: Policy, weights: dict[str, Tensor]) -> None:

@@ -113,7 +113,7 @@ class Cnn(Policy):
         for key, trunk in zip(self.cameras, self.trunks, strict=True):
             frames = observations[key]  # (B, K, Y, X, 3)
             if self.config.crop:
-                frames = crop(frames, self.config.crop, self.training)
+                frames = crop(frames, (self.config.crop, self.config.crop), self.training)
             stacked = frames.movedim(1, 3).flatten(3)  # (B, Y, X, K * 3)
             pixels = stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
             parts.append(trunk(pixels).flatten(1))
