@@ -12,7 +12,7 @@ TEST_EXTRAS := $(DEMO_EXTRAS),formats,tensorboard,dev
 # Bytecode is written at first use instead of for all of torch at once: half the time of an installation.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check peers format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,16 @@ check: .venv/ready-for-test ## formatting, lint and types
 	@$(BIN)/ruff format --check . || { echo "error: formatting differs. Remedy: make format"; exit 1; }
 	$(BIN)/ruff check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+peers: .venv/ready-for-test build/peers/lerobot/ready ## whether LeRobot reads our datasets and plays our policies (8 GB)
+	$(BIN)/python tests/peers/check_lerobot.py build/peers/lerobot/bin/python
+	$(BIN)/python tests/peers/check_lerobot_policies.py build/peers/lerobot/bin/python
+
+build/peers/lerobot/ready:
+	@echo "==> installing LeRobot 0.4.4 into build/peers/lerobot (8 GB)"
+	$(BIN)/python -m venv build/peers/lerobot
+	build/peers/lerobot/bin/python -m pip install --quiet --disable-pip-version-check lerobot==0.4.4
+	@touch $@
 
 format: .venv/ready-for-test ## rewrite the source in the project's format
 	$(BIN)/ruff check --fix --exit-zero .

@@ -6,6 +6,7 @@ names and shapes are in `shapes.json` (the values are made up, made_up_weights.p
 `case.safetensors` what the policy is given and what it answers.
 """
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -16,15 +17,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
-from lerobot.policies.act.configuration_act import ACTConfig
-from lerobot.policies.act.modeling_act import ACTPolicy
-from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
-from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
-from lerobot.policies.factory import make_pre_post_processors
 from made_up_weights import frames, made_up
 from safetensors.torch import save_file
 
+# LeRobot is not in our environment.
+types, act, act_options, diffusion, diffusion_options, factory = (
+    importlib.import_module(f"lerobot.{name}")
+    for name in (
+        "configs.types",
+        "policies.act.modeling_act",
+        "policies.act.configuration_act",
+        "policies.diffusion.modeling_diffusion",
+        "policies.diffusion.configuration_diffusion",
+        "policies.factory",
+    )
+)
 STATE, ENVIRONMENT, ACTION = "observation.state", "observation.environment_state", "action"
 ROWS = 2
 
@@ -102,23 +109,23 @@ def make(place: Path, case: Case, is_old: bool) -> None:
     """Write one case."""
     place.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
-    features = {STATE: PolicyFeature(FeatureType.STATE, (case.state,))}
+    features = {STATE: types.PolicyFeature(types.FeatureType.STATE, (case.state,))}
     if case.environment:
-        features[ENVIRONMENT] = PolicyFeature(FeatureType.ENV, (case.environment,))
+        features[ENVIRONMENT] = types.PolicyFeature(types.FeatureType.ENV, (case.environment,))
     for number, (rows, columns) in enumerate(case.cameras):
-        features[f"observation.images.c{number}"] = PolicyFeature(
-            FeatureType.VISUAL, (3, rows, columns)
+        features[f"observation.images.c{number}"] = types.PolicyFeature(
+            types.FeatureType.VISUAL, (3, rows, columns)
         )
-    action = {ACTION: PolicyFeature(FeatureType.ACTION, (case.action,))}
+    action = {ACTION: types.PolicyFeature(types.FeatureType.ACTION, (case.action,))}
     config_class, policy_class = {
-        "act": (ACTConfig, ACTPolicy),
-        "diffusion": (DiffusionConfig, DiffusionPolicy),
+        "act": (act_options.ACTConfig, act.ACTPolicy),
+        "diffusion": (diffusion_options.DiffusionConfig, diffusion.DiffusionPolicy),
     }[case.kind]
     config = config_class(
         input_features=features, output_features=action, device="cpu", **case.options
     )
     if case.environment:
-        config.normalization_mapping["ENV"] = NormalizationMode.MEAN_STD
+        config.normalization_mapping["ENV"] = types.NormalizationMode.MEAN_STD
     policy = policy_class(config).eval()
     weights = {
         key: torch.from_numpy(made_up(key, tuple(value.shape)))
@@ -128,7 +135,7 @@ def make(place: Path, case: Case, is_old: bool) -> None:
     }
     policy.load_state_dict(weights)
     statistics = {key: stats(generator, f.shape) for key, f in (features | action).items()}
-    before, after = make_pre_post_processors(config, dataset_stats=statistics)
+    before, after = factory.make_pre_post_processors(config, dataset_stats=statistics)
     policy.config.save_pretrained(place)
     shapes = {key: [str(value.dtype), list(value.shape)] for key, value in weights.items()}
     if is_old:
@@ -154,9 +161,9 @@ def open_all(folder: Path) -> None:
     """Let LeRobot open each checkpoint, and write its answers."""
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         kind = json.loads((place / "config.json").read_text())["type"]
-        policy_class = {"act": ACTPolicy, "diffusion": DiffusionPolicy}[kind]
+        policy_class = {"act": act.ACTPolicy, "diffusion": diffusion.DiffusionPolicy}[kind]
         policy = policy_class.from_pretrained(place, strict=False).eval()
-        before, after = make_pre_post_processors(policy.config, pretrained_path=str(place))
+        before, after = factory.make_pre_post_processors(policy.config, pretrained_path=str(place))
         save_file(answers(policy, before, after), place / "case.safetensors")
 
 
@@ -210,7 +217,7 @@ def answers(policy, before, after) -> dict[str, torch.Tensor]:
         for tick in range(history):
             seen: dict[str, torch.Tensor] = {}
             for key, feature in features.items():
-                if feature.type is FeatureType.VISUAL:
+                if feature.type is types.FeatureType.VISUAL:
                     frame = frames(f"{key}{row}{tick}", feature.shape[1:])
                     seen[key] = torch.from_numpy(frame).permute(2, 0, 1).float() / 255
                 else:
