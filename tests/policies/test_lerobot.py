@@ -120,6 +120,21 @@ def test_missing_statistics_are_an_error_and_not_an_answer(tmp_path):
         load_checkpoint(folder)
 
 
+def test_what_is_kept_between_predictions_changes_with_the_weights(tmp_path):
+    policy = load_checkpoint(checkpoint("act-states", tmp_path / "policy")).policy
+    seen, noise, expected = given("act-states", policy)
+    with torch.inference_mode():
+        assert torch.equal(policy.predict(seen, noise), policy.predict(seen, noise))
+    weights = {key: value.clone() for key, value in policy.state_dict().items()}
+    with torch.no_grad():
+        policy.queries.mul_(2)
+        changed = policy.predict(seen, noise)
+    assert (changed - expected).abs().max() > 0.01
+    policy.load_state_dict(weights)
+    with torch.inference_mode():
+        torch.testing.assert_close(policy.predict(seen, noise), expected, rtol=1e-5, atol=1e-5)
+
+
 SMALL = {
     "lerobot_act": {"horizon": 6, "width": 32, "heads": 2, "hidden": 64, "latent": 4},
     "lerobot_diffusion": {

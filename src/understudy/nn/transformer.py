@@ -82,8 +82,15 @@ class DecoderLayer(nn.Module):
 
     def forward(self, queries: Tensor, place: Tensor, tokens: Tensor, position: Tensor) -> Tensor:
         """Return (B, Q, D); `place` (Q, D) belongs to the queries, `position` (S, D) to the tokens."""
+        return self.look(self.settle(queries, place), place, tokens, position)
+
+    def settle(self, queries: Tensor, place: Tensor) -> Tensor:
+        """The first half: queries that looked at each other, whatever the tokens are."""
         placed = queries + place
-        queries = self.norms[0](queries + self.dropout(self.among(placed, placed, queries)))
+        return self.norms[0](queries + self.dropout(self.among(placed, placed, queries)))
+
+    def look(self, queries: Tensor, place: Tensor, tokens: Tensor, position: Tensor) -> Tensor:
+        """The second half: settled queries that look at the tokens."""
         seen = self.across(queries + place, tokens + position, tokens)
         return self.feedforward(self.norms[1](queries + self.dropout(seen)))
 

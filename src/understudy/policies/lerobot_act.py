@@ -121,6 +121,7 @@ class LerobotAct(Policy):
         )
         self.shown_action = nn.Linear(size, width)
         self.shown_last = nn.Linear(width, 2 * config.latent)
+        self._kept: tuple[tuple[tuple[int, int], ...], Tensor] | None = None
         for weight in (*self.encoder.parameters(), *self.decoder.parameters()):
             if weight.dim() > 1:
                 nn.init.xavier_uniform_(weight)
@@ -159,10 +160,30 @@ class LerobotAct(Policy):
         values, place = torch.cat(tokens, 1), torch.cat(places)
         for layer in self.encoder:
             values = layer(values, place)
-        chunk = torch.zeros(len(values), *self.queries.shape, device=values.device)
-        for layer in self.decoder:
+        first, *others = self.decoder
+        assert isinstance(first, DecoderLayer)
+        chunk = first.look(self._settled(len(values)), self.queries, values, place)
+        for layer in others:
             chunk = layer(chunk, self.queries, values, place)
         return self.last(self.norm(chunk)).float()
+
+    def _settled(self, count: int) -> Tensor:
+        """What the decoder's first layer makes of the zeros that it begins with, (B, H, D).
+
+        Nothing that is seen changes it: without dropout one row does for all, and in use it is kept
+        for as long as the weights stay the same.
+        """
+        layer = self.decoder[0]
+        assert isinstance(layer, DecoderLayer)
+        rows = count if self.training else 1
+        zeros = torch.zeros(rows, *self.queries.shape, device=self.queries.device)
+        if self.training or torch.is_grad_enabled():
+            return layer.settle(zeros, self.queries).expand(count, -1, -1)
+        weights = (self.queries, *layer.parameters())
+        state = tuple((weight.data_ptr(), weight._version) for weight in weights)
+        if self._kept is None or self._kept[0] != state:
+            self._kept = (state, layer.settle(zeros, self.queries))
+        return self._kept[1].expand(count, -1, -1)
 
     def _shown(self, batch: Batch, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """The latent's mean and log variance, (B, L) each, from the state and the shown chunk."""
