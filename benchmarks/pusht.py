@@ -36,6 +36,7 @@ SEEDS = [0, 1, 2]
 STARTS = 200
 HELD_OUT = 0.03
 EPISODES = 199
+HELD = ("--past-end", "held")  # as the presets of the denoisers have it
 # Twice the demonstrations need less to keep them from being learnt by heart.
 MIRRORED = ("--dropout", "0.1", "--vector-noise", "0", "--mirror", *MIRROR)
 
@@ -68,13 +69,13 @@ PIXELS = Case(
 )
 CASES = {
     "knn": Case("knn", ("--k", "1", "--horizon", "16"), execute=16),
-    "mlp": Case("mlp", ("--horizon", "16", "--depth", "4", "--steps", "8000")),
+    "mlp": Case("mlp", ("--horizon", "16", "--depth", "4", "--steps", "8000", *HELD)),
     "gaussian": Case(
         "gaussian",
-        ("--horizon", "16", "--depth", "4", "--steps", "8000", "--vector-noise", "0.02"),
+        ("--horizon", "16", "--depth", "4", "--steps", "8000", "--vector-noise", "0.02", *HELD),
     ),
-    "lstm": Case("lstm", ("--horizon", "16", "--history", "10", "--steps", "8000")),
-    "act": Case("act", ("--steps", "8000", "--vector-noise", "0.02")),
+    "lstm": Case("lstm", ("--horizon", "16", "--history", "10", "--steps", "8000", *HELD)),
+    "act": Case("act", ("--steps", "8000", "--vector-noise", "0.02", *HELD)),
     "diffusion": Case("diffusion", ("--steps", "9000")),
     "residual": Case("flow", ("--network", "residual", "--steps", "9000")),
     "flow": Case("flow", ("--steps", "9000")),

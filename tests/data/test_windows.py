@@ -156,3 +156,13 @@ def test_a_chunk_may_begin_before_the_current_tick(dataset):
     earlier = torch.arange(len(plain))[started] - 2
     assert torch.equal(after.actions[started, 0], before.actions[earlier, 0])
     assert torch.equal(after.actions[tick == 0][:, 0], before.actions[tick == 0][:, 0])
+
+
+def test_the_last_action_of_an_episode_may_be_held(dataset):
+    left_out, held = windows(dataset), windows(dataset, past_end="held")
+    before, after = (w.gather(np.arange(len(w))) for w in (left_out, held))
+    assert not before.valid.all()
+    assert after.valid.all()
+    assert torch.equal(after.actions, before.actions)
+    last = after.actions[19]  # the first episode's last tick
+    assert torch.equal(last, last[:1].expand_as(last))

@@ -236,6 +236,7 @@ def _windows(
             mirror=mirror,
             batch_size=learning.batch_size,
             seed=learning.seed,
+            past_end=learning.past_end,
             progress=_decoding,
         )
 

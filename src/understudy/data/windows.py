@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from understudy.spec import ACTION, Spec
 
 TICK = "tick"
 TASK = "task"
+PastEnd = Literal["left_out", "held"]
 BLOCK_SAMPLES = 4096  # samples gathered at a time; best of 256 to 65,536, benchmarks/windows.py
 
 
@@ -51,7 +52,10 @@ class Batch:
     # in `Windows.tasks`
     actions: Tensor  # (B, H, A) from the current tick, or from `first_action` ticks away of it:
     # float32, or int64 choices
-    valid: Tensor  # (B, H) bool: False outside the episode
+    valid: (
+        Tensor  # (B, H) bool: False where nothing is to be learnt: outside the episode, unless its
+    )
+    # last action is held
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -110,6 +114,7 @@ class Windows:
         world_size: int = 1,
         frames: Frames | None = None,
         first_action: int = 0,
+        past_end: PastEnd = "left_out",
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("batch_size", batch_size)):
             if value < 1:
@@ -119,6 +124,7 @@ class Windows:
         self.spec = spec or dataset.spec  # `spec` may leave out observations that nobody reads
         self.history, self.horizon, self.first_action = history, horizon, first_action
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self._holds = past_end == "held"
         self.fingerprint = dataset.fingerprint
         self.episodes = _chosen(episodes, len(dataset.lengths))  # (E,) increasing
         self._frames = frames
@@ -189,7 +195,7 @@ class Windows:
         return Batch(
             observations=observations,
             actions=self._targets.index_select(0, acted).view(*ahead.shape, -1),
-            valid=torch.from_numpy((first <= ahead) & (ahead <= last)),
+            valid=torch.from_numpy((ahead <= last) & (first <= ahead) | self._holds),
         )
 
     def _camera(self, key: str, seen: NDArray[np.int64]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig, Mirrored, MirroredFrames
-from understudy.data.windows import Columns, Frames, Windows
+from understudy.data.windows import Columns, Frames, PastEnd, Windows
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies.base import Policy, PolicyConfig
 
@@ -28,7 +28,12 @@ def clone(
     """
     config = with_tasks(config, dataset)
     windows = windows_of(
-        config, dataset, mirror=mirror, batch_size=learning.batch_size, seed=learning.seed
+        config,
+        dataset,
+        mirror=mirror,
+        batch_size=learning.batch_size,
+        seed=learning.seed,
+        past_end=learning.past_end,
     )
     torch.manual_seed(learning.seed)
     policy = config.build(windows.spec)
@@ -59,6 +64,7 @@ def windows_of(
     mirror: MirrorConfig | None = None,
     batch_size: int = 256,
     seed: int = 0,
+    past_end: PastEnd = "left_out",
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
@@ -85,6 +91,7 @@ def windows_of(
         history=config.history,
         horizon=config.horizon - config.first_action,
         first_action=config.first_action,
+        past_end=past_end,
         spec=spec,
         episodes=episodes,
         batch_size=batch_size,

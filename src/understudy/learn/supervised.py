@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from understudy.data.augment import Augment, AugmentConfig
-from understudy.data.windows import Batch, Windows
+from understudy.data.windows import Batch, PastEnd, Windows
 from understudy.learn.adamw import AdamW
 from understudy.learn.flat import FlatParameters, unflatten
 from understudy.nn.ema import decay_at
@@ -57,6 +57,11 @@ class LearnConfig:
     """Of products within the network; auto: bfloat16 where processor or GPU compute with it."""
     skips_allowed: int = 10
     """Steps that may be dropped because loss or gradient is not finite, before training stops."""
+    past_end: PastEnd = "left_out"
+    """Of a chunk, what lies past its episode's end: left_out of the loss, or the last action, held.
+
+    held is right for positions that are commanded, wrong for speeds and steps.
+    """
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ SMALL_TRAINING = {
     "batch_size": 128,
     "learning_rate": 5e-4,
     "precision": "auto",
+    "past_end": "held",
     "augment": AugmentConfig(vector_noise=0.02),
 }
 PAPER_TRAINING = {  # Chi et al. 2023, of the state tasks
@@ -29,6 +30,7 @@ PAPER_TRAINING = {  # Chi et al. 2023, of the state tasks
     "beta1": 0.95,
     "ema_decay": 0.9999,
     "precision": "auto",
+    "past_end": "held",
 }
 
 

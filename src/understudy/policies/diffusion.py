@@ -3,8 +3,7 @@
 Matched: the conditional U-Net, 100 levels of the squared cosine schedule, the noise as target,
 actions normalised to [-1, 1] and estimates clipped to it, the average of the weights in use.
 Differences: the chunk begins at the current tick (there it begins with the first of the K
-observations), steps past an episode's end are left out of the loss, the preset `small` has dropout
-and plays with DDIM in 10 steps, SiLU for Mish.
+observations), the preset `small` has dropout and plays with DDIM in 10 steps, SiLU for Mish.
 """
 
 from __future__ import annotations

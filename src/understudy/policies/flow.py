@@ -2,8 +2,8 @@
 
 Rectified flow (Liu et al. 2022, arXiv 2209.03003) with times drawn logit-normally (Esser et al.
 2024, arXiv 2403.03206) on the network of Diffusion Policy (Chi et al. 2023, arXiv 2303.04137).
-Differences from the latter: the chunk begins at the current tick, and steps past an episode's end
-are left out of the loss. The condition is everything that is seen, flat.
+Difference from the latter: the chunk begins at the current tick. The condition is everything that is
+seen, flat.
 """
 
 from __future__ import annotations
