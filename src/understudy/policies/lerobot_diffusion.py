@@ -3,7 +3,7 @@
 The network of Chi et al. 2023 (arXiv 2303.04137) with LeRobot's choices: the chunk begins with the
 oldest observation's tick, levels are spaced from 0 up, DDIM keeps the noise that the network named
 although the estimate was clipped, and actions past an episode's end count. Batch normalisation, where
-a checkpoint has it, keeps its statistics. `diffusion` is our own, and the better one to train.
+a checkpoint has it, keeps statistics, scale and bias. `diffusion` is our own.
 """
 
 from __future__ import annotations
