@@ -249,6 +249,14 @@ def test_a_run_keeps_the_mirror_that_it_learns_in(tmp_path, capsys):
     assert not (tmp_path / "2").exists()
 
 
+def test_on_a_processor_a_deterministic_run_has_the_bits_of_any_other(data, unbroken, tmp_path):
+    folder = tmp_path / "run"
+    done = run("train", "mlp", "--data", data, "--run", folder, *OPTIONS, "--deterministic")
+    assert done.returncode == 0, done.stderr
+    before, after = weights(unbroken), weights(folder)
+    assert all(before[key].equal(after[key]) for key in before)
+
+
 @pytest.mark.parametrize(("keep", "kept"), [("2", [6, 8]), ("0", [2, 4, 6, 8])])
 def test_as_many_checkpoints_stay_as_asked_for(data, tmp_path, capsys, keep, kept):
     options = (

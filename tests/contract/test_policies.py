@@ -15,7 +15,8 @@ from understudy.data.store import Dataset
 from understudy.data.windows import Batch, Windows
 from understudy.fleet import ExpertActor, Here
 from understudy.learn.clone import clone
-from understudy.learn.supervised import LearnConfig
+from understudy.learn.resume import read_state, state_files
+from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies import POLICIES, find_policy
 from understudy.policies.checkpoint import load_checkpoint, save_checkpoint
 from understudy.policies.denoiser import DenoiserConfig
@@ -151,6 +152,25 @@ def test_values_past_the_episodes_end_do_not_change_the_loss(name, dataset, prep
         torch.manual_seed(1)
         totals.append(policy.loss(Batch(batch.observations, actions, batch.valid))["total"].item())
     assert totals[0] == totals[1]
+
+
+def test_training_that_goes_on_from_its_files_ends_with_the_same_bits(
+    name, dataset, prepared, tmp_path
+):
+    config = LearnConfig(steps=8, batch_size=16, warmup_steps=2, report_every=4, precision="auto")
+    whole, windows = prepared(name, dataset)
+    *_, last = learn(whole, windows, config)
+    if not last.state.tensors:
+        pytest.skip(f"{name} has no weights to train")
+    begun, windows = prepared(name, dataset)
+    half = next(iter(learn(begun, windows, config))).state
+    weights = averaged_weights(begun, half)
+    save_checkpoint(tmp_path / "half", name, begun, {}, weights, state_files(half))
+    resumed = load_checkpoint(tmp_path / "half").policy
+    *_, end = learn(resumed, windows, config, resume=read_state(tmp_path / "half"))
+    assert half.step == 4
+    assert all(torch.equal(end.state.tensors[key], t) for key, t in last.state.tensors.items())
+    assert all(torch.equal(resumed.state_dict()[key], t) for key, t in whole.state_dict().items())
 
 
 def test_a_saved_policy_predicts_the_same_in_another_process(name, prepared, tmp_path):

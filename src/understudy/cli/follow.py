@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from understudy.learn.resume import state_files
 from understudy.learn.supervised import DivergedError, LearnConfig, averaged_weights
 from understudy.policies.base import Policy
 from understudy.run import Run, find_checkpoint
+
+SAME_S = 1.0  # torchrun passes a Ctrl+C on to processes that the terminal has sent it to already
 
 
 def follow(
@@ -61,6 +64,19 @@ def follow(
     return 0
 
 
+def accompany(reports: Iterator[supervised.Progress]) -> int:
+    """Train along with the process that keeps the run."""
+    with _interruptible() as interrupted:
+        try:
+            for _ in reports:
+                pass
+        except RuntimeError:
+            if interrupted:  # the first process has saved and gone
+                return 130
+            raise
+    return 0
+
+
 def _row(report: supervised.Progress) -> dict[str, Any]:
     held_out = {f"held_out_{name}": value for name, value in (report.held_out or {}).items()}
     return {
@@ -92,12 +108,15 @@ def _bar() -> Progress:
 
 @contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts."""
+    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a later one interrupts."""
     received: list[int] = []
+    first = 0.0
 
     def note(number: int, _: object) -> None:
-        if received:
+        nonlocal first
+        if received and time.monotonic() - first > SAME_S:
             raise KeyboardInterrupt
+        first = first or time.monotonic()
         received.append(number)
 
     before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}

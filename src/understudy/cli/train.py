@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -13,35 +12,21 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 import tyro
 
-from understudy.cli.follow import follow
 from understudy.cli.options import parse, plural
 from understudy.cli.rehearse import estimate, rehearse
-from understudy.config import from_plain, to_plain
+from understudy.cli.session import carry_out, threads_for, windows_for
+from understudy.config import to_plain
 from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
-from understudy.data.windows import Windows
-from understudy.learn.clone import readable, windows_of, with_tasks
-from understudy.learn.resume import read_state
-from understudy.learn.supervised import LearnConfig, learn, native_precision
+from understudy.learn.clone import readable, with_tasks
+from understudy.learn.group import ALONE, Group, joined
+from understudy.learn.supervised import LearnConfig, native_precision
 from understudy.policies import find_policy, policy_names
-from understudy.policies.base import Policy, PolicyConfig
-from understudy.policies.checkpoint import load_checkpoint
+from understudy.policies.base import PolicyConfig
 from understudy.policies.one_step import OneStepConfig
-from understudy.run import Run, checkpoints, find_checkpoint, versions
+from understudy.run import Run, find_checkpoint, versions
 
 C = TypeVar("C", bound=PolicyConfig)
-SMALL_NETWORK = 1_000_000  # weights
-RUN_KEYS = (
-    "policy",
-    "config",
-    "learn",
-    "data",
-    "episodes",
-    "inputs",
-    "checkpoints",
-    "threads",
-    "tensorboard",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +56,8 @@ class Train(Generic[C]):
     """Processor threads; 0: one for small networks, else all."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: on a GPU if there is one."""
+    deterministic: bool = False
+    """Take only operations that give the same bits every time; on a processor all do."""
     tensorboard: bool = False
     """Write TensorBoard's files as well."""
     dry_run: bool = False
@@ -105,9 +92,54 @@ def main(arguments: Sequence[str]) -> int:
         f"Learn a policy of the kind {name!r}. {config.__doc__}",
         default=_defaults(config, rest),
     )
+    with joined() as group:
+        if options.dry_run or options.estimate:
+            return 0 if group.rank else _try_out(name, options)
+        if options.run is None:
+            raise ValueError(
+                "--run FOLDER says where to keep the run (only --dry-run and --estimate need none)"
+            )
+        run = None if group.rank else _created(name, options, options.run, group)
+        return carry_out(options.run, run, group)
+
+
+def _resume(folder: Path) -> int:
+    """Go on from the newest checkpoint, or from the beginning if there is none yet."""
+    with joined() as group:
+        return carry_out(folder, None if group.rank else Run.open(folder), group)
+
+
+def _try_out(name: str, options: Train[Any]) -> int:
+    """Answer --dry-run and --estimate."""
     dataset = Dataset.open(options.data)
     options = _resolved(options, dataset)
-    run_config = {
+    windows, held_out = windows_for(
+        _plan(name, options, dataset, ALONE), options.policy, options.learn, dataset
+    )
+    policy = options.policy.build(windows.spec)
+    policy.prepare(windows)
+    torch.set_num_threads(threads_for(options.threads, policy))
+    policy.to(options.device)
+    if options.dry_run:
+        rehearse(name, policy, windows, options.learn, held_out)
+    if options.estimate:
+        estimate(name, policy, windows, options.learn)
+    return 0
+
+
+def _created(name: str, options: Train[Any], folder: Path, group: Group) -> Run:
+    """Begin a run; what is wrong with the data or the options shows up before there is one."""
+    dataset = Dataset.open(options.data)
+    options = _resolved(options, dataset)
+    plan = _plan(name, options, dataset, group)
+    windows, _ = windows_for(plan, options.policy, options.learn, dataset, group)
+    options.policy.build(windows.spec)
+    return Run.create(folder, plan)
+
+
+def _plan(name: str, options: Train[Any], dataset: Dataset, group: Group) -> dict[str, Any]:
+    """What run.json keeps: all that the training does."""
+    return {
         "policy": name,
         "config": to_plain(options.policy),
         "learn": to_plain(options.learn),
@@ -121,27 +153,11 @@ def main(arguments: Sequence[str]) -> int:
         "keep": options.keep,
         "threads": options.threads,
         "device": options.device,
+        "deterministic": options.deterministic,
         "tensorboard": options.tensorboard,
+        "processes": group.size,
         "versions": versions(),
     }
-    # What is wrong with the data or the options shows up before there is a run.
-    windows, held_out = _windows(run_config, options.policy, options.learn, dataset)
-    policy = options.policy.build(windows.spec)
-    if options.dry_run or options.estimate:
-        policy.prepare(windows)
-        torch.set_num_threads(_threads(options.threads, policy))
-        policy.to(options.device)
-        if options.dry_run:
-            rehearse(name, policy, windows, options.learn, held_out)
-        if options.estimate:
-            estimate(name, policy, windows, options.learn)
-        return 0
-    if options.run is None:
-        raise ValueError(
-            "--run FOLDER says where to keep the run (only --dry-run and --estimate need none)"
-        )
-    run = Run.create(options.run, run_config)
-    return _train(run, dataset)
 
 
 def _defaults(config: type[C], arguments: Sequence[str]) -> Train[C]:
@@ -218,104 +234,3 @@ def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[str]]:
         "train": [dataset.ids[i] for i in train],
         "held_out": [dataset.ids[i] for i in held_out],
     }
-
-
-def _windows(
-    run: dict[str, Any], config: PolicyConfig, learning: LearnConfig, dataset: Dataset
-) -> tuple[Windows, Windows | None]:
-    """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
-    train, apart = (_numbers(run, part, dataset) for part in ("train", "held_out"))
-    mirror = from_plain(MirrorConfig, run.get("mirror", {}), "run.json")
-
-    def windows(episodes: list[int]) -> Windows:
-        return windows_of(
-            config,
-            dataset,
-            inputs=run["inputs"],
-            episodes=episodes,
-            mirror=mirror,
-            batch_size=learning.batch_size,
-            seed=learning.seed,
-            past_end=learning.past_end,
-            progress=_decoding,
-        )
-
-    return windows(train), windows(apart) if apart else None
-
-
-def _decoding(done: int, total: int) -> None:
-    """Say how far the decoding of frames is, on one line of a terminal."""
-    if sys.stdout.isatty():
-        print(
-            f"\rdecoding frames {done:,}/{total:,}", end="\n" if done == total else "", flush=True
-        )
-
-
-def _numbers(run: dict[str, Any], part: str, dataset: Dataset) -> list[int]:
-    """Numbers of the episodes that a run pinned by id; raises ValueError when one is gone."""
-    numbers = {id: i for i, id in enumerate(dataset.ids)}
-    wanted = run["episodes"][part]
-    gone = [id for id in wanted if id not in numbers]
-    if gone:
-        raise ValueError(
-            f"{run['data']} no longer holds {plural(len(gone), 'episode')} that the run began with, "
-            f"the first is {gone[0]}: a run goes on only with the data that it began with"
-        )
-    return [numbers[id] for id in wanted]
-
-
-def _resume(folder: Path) -> int:
-    """Go on from the newest checkpoint, or from the beginning if there is none yet."""
-    run = Run.open(folder)
-    return _train(run, Dataset.open(Path(str(run.config.get("data", "")))))
-
-
-def _train(run: Run, dataset: Dataset) -> int:
-    """Train to the end, or until interrupted; everything needed is in the run folder."""
-    config = run.config
-    where = str(run.folder / "run.json")
-    missing = [key for key in RUN_KEYS if key not in config]
-    if missing:
-        raise ValueError(
-            f"{where} lacks {', '.join(missing)}: it is damaged, or no run of training"
-        )
-    learning = from_plain(LearnConfig, config["learn"], where)
-    policy_config = from_plain(find_policy(config["policy"]), config["config"], where)
-    windows, held_out = _windows(config, policy_config, learning, dataset)
-    torch.manual_seed(learning.seed)
-    policy = policy_config.build(windows.spec)
-    state = None
-    newest = next(reversed([*checkpoints(run.folder)]), None)
-    if newest is None:
-        run.forget_after(0)
-        policy.prepare(windows)
-    else:
-        policy = load_checkpoint(newest).policy
-        state = read_state(newest)
-        run.forget_after(state.step)
-        print(f"going on from step {state.step:,}")
-    policy.to(config.get("device", "cpu"))
-    size = sum(p.numel() for p in policy.parameters())
-    torch.set_num_threads(_threads(config["threads"], policy))
-    if config["tensorboard"]:
-        run.write_tensorboard()
-    todo = plural(learning.steps, "step") if size else "nothing to optimise, the data are kept"
-    print(
-        f"{config['policy']}: {plural(size, 'parameter')}, {_recorded(config)}, "
-        f"{plural(len(windows), 'window')}, {todo} -> {run.folder}"
-    )
-    reports = learn(policy, windows, learning, held_out, state)
-    return follow(run, config, policy, learning, reports)
-
-
-def _recorded(run: dict[str, Any]) -> str:
-    """How many episodes a run learns from, in words."""
-    plain = to_plain(MirrorConfig())
-    count = plural(len(run["episodes"]["train"]), "episode")
-    return f"{count} and their mirror images" if run.get("mirror", plain) != plain else count
-
-
-def _threads(asked: int, policy: Policy) -> int:
-    """Threads to compute with: for a small network more than one cost more than they give."""
-    size = sum(p.numel() for p in policy.parameters())
-    return asked or (1 if size < SMALL_NETWORK else torch.get_num_threads())

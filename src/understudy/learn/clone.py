@@ -11,6 +11,7 @@ from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig, Mirrored, MirroredFrames
 from understudy.data.windows import Columns, Frames, PastEnd, Windows
+from understudy.learn.group import ALONE, Group
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies.base import Policy, PolicyConfig
 
@@ -65,12 +66,15 @@ def windows_of(
     batch_size: int = 256,
     seed: int = 0,
     past_end: PastEnd = "left_out",
+    group: Group = ALONE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
 
     `inputs` are the observations that it sees, all that it can read by default; with a `mirror` the
-    images of the episodes are learnt from as well. `progress(done, total)` counts the frames. Raises ValueError where there is nothing that it can read.
+    images of the episodes are learnt from as well. `batch_size` counts the samples of all processes
+    of `group` together. `progress(done, total)` counts the frames. Raises ValueError where there is
+    nothing that it can read.
     """
     keys = tuple(inputs) or readable(config, dataset)
     if not keys:
@@ -94,7 +98,9 @@ def windows_of(
         past_end=past_end,
         spec=spec,
         episodes=episodes,
-        batch_size=batch_size,
+        batch_size=group.part(batch_size),
         seed=seed,
+        rank=group.rank,
+        world_size=group.size,
         frames=frames,
     )

@@ -20,6 +20,7 @@ from understudy.data.augment import Augment, AugmentConfig
 from understudy.data.windows import Batch, PastEnd, Windows
 from understudy.learn.adamw import AdamW
 from understudy.learn.flat import FlatParameters, unflatten
+from understudy.learn.group import ALONE, Group
 from understudy.nn.ema import decay_at
 from understudy.policies.base import Policy
 
@@ -34,7 +35,7 @@ class LearnConfig:
     steps: int = 5000
     """Optimiser steps."""
     batch_size: int = 256
-    """Samples a step."""
+    """Samples a step, of all processes together."""
     learning_rate: float = 1e-3
     """Peak of the schedule, after warm-up."""
     weight_decay: float = 1e-4
@@ -132,9 +133,12 @@ def learn(
     config: LearnConfig,
     held_out: Windows | None = None,
     resume: TrainingState | None = None,
+    group: Group = ALONE,
 ) -> Iterator[Progress]:
     """Train `policy`, prepared already, in place; yields reports, the last one after the last step.
 
+    The processes of a `group` each call it, with windows of their rank, and end with the same
+    weights. A report that is due is over all of them.
     At the end, and whenever the caller stops iterating, the policy holds the raw weights of the
     step last reported: `averaged_weights` gives those to play with. Raises DivergedError.
     """
@@ -143,7 +147,7 @@ def learn(
         held = losses if held_out else None
         yield Progress(0, True, losses, held, 0.0, 0.0, 0.0, TrainingState(0, 0, {}))
         return
-    yield from _Training(policy, windows, config, held_out, resume).reports()
+    yield from _Training(policy, windows, config, held_out, resume, group).reports()
 
 
 def averaged_weights(policy: Policy, state: TrainingState) -> dict[str, Tensor]:
@@ -163,7 +167,9 @@ class _Training:
         config: LearnConfig,
         held_out: Windows | None,
         resume: TrainingState | None,
+        group: Group,
     ) -> None:
+        self.group = group
         self.policy, self.windows, self.config, self.held_out = policy, windows, config, held_out
         self.augment = (
             None if config.augment == AugmentConfig() else Augment(config.augment, windows)
@@ -207,7 +213,7 @@ class _Training:
                 yield Progress(
                     step=self.step,
                     is_due=is_due,
-                    losses={name: total / self.summed for name, total in self.sums.items()},
+                    losses=self._losses(everywhere=is_due),
                     held_out=self._held_out() if validates else None,
                     learning_rate=config.rate_at(self.step - 1),
                     samples_per_s=done * config.batch_size / seconds,
@@ -222,16 +228,20 @@ class _Training:
 
     def _optimise(self, batch: Batch) -> None:
         config, flat = self.config, self.flat
-        _seed(flat.values.device, _stream(config.seed, self.step))
+        number = self.step * self.group.size + self.group.rank
+        _seed(flat.values.device, _stream(config.seed, number))
         flat.gradients.zero_()
         if self.augment is not None:
             batch = self.augment(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_low):
             losses = self.policy.loss(batch)
         losses["total"].backward()
-        norm = float(torch.linalg.vector_norm(flat.gradients))
         values = {name: float(value.detach()) for name, value in losses.items()}
-        if not (math.isfinite(norm) and math.isfinite(values["total"])):
+        if not math.isfinite(values["total"]):
+            flat.gradients.fill_(math.nan)  # which every process comes to know
+        self.group.average(flat.gradients)
+        norm = float(torch.linalg.vector_norm(flat.gradients))
+        if not math.isfinite(norm):
             self._skip(values["total"], norm)
             return
         if norm > config.gradient_clip:
@@ -252,6 +262,14 @@ class _Training:
                 f"finite, {self.config.skips_allowed} are allowed. The last checkpoint stands; try a "
                 f"smaller --learning-rate than {self.config.learning_rate}, and `understudy data info`"
             )
+
+    def _losses(self, everywhere: bool) -> dict[str, float]:
+        """Means over the steps since the last report that was due, here or over all processes."""
+        means = [total / self.summed for total in self.sums.values()]
+        means = torch.tensor(means, dtype=torch.float64)
+        if everywhere:
+            self.group.average(means)
+        return dict(zip(self.sums, means.tolist(), strict=True))
 
     def _held_out(self) -> dict[str, float] | None:
         if self.held_out is None:
@@ -277,7 +295,10 @@ class _Training:
 
 @torch.no_grad()
 def _validate(policy: Policy, windows: Windows) -> dict[str, float]:
-    """Mean losses over all windows, without dropout, with noise that is always the same."""
+    """Mean losses over all windows, without dropout, with noise that is always the same.
+
+    Every process of a group does all of it: it is little, and the same without a word exchanged.
+    """
     policy.eval()
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     _seed(device, 0)

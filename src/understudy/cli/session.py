@@ -1,0 +1,184 @@
+"""A training as its run.json has it: from the data to the last checkpoint, alone or with others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from understudy.cli.follow import accompany, follow
+from understudy.cli.options import plural
+from understudy.config import from_plain, to_plain
+from understudy.data.store import Dataset
+from understudy.data.symmetry import MirrorConfig
+from understudy.data.windows import Windows
+from understudy.learn.clone import windows_of
+from understudy.learn.group import ALONE, Group
+from understudy.learn.resume import read_state
+from understudy.learn.supervised import LearnConfig, TrainingState, learn
+from understudy.policies import find_policy
+from understudy.policies.base import Policy, PolicyConfig
+from understudy.policies.checkpoint import load_checkpoint
+from understudy.policies.files import read_json
+from understudy.run import Run, checkpoints
+
+SMALL_NETWORK = 1_000_000  # weights
+KEYS = (
+    "policy",
+    "config",
+    "learn",
+    "data",
+    "episodes",
+    "inputs",
+    "checkpoints",
+    "threads",
+    "tensorboard",
+)
+
+
+def carry_out(folder: Path, run: Run | None, group: Group) -> int:
+    """Train to the end, or until interrupted; everything needed is in the run's folder.
+
+    `run` is the open folder, None where the group's first process keeps it.
+    """
+    group.wait()  # the first has written it
+    plan = read_json(folder / "run.json")
+    where = str(folder / "run.json")
+    missing = [key for key in KEYS if key not in plan]
+    if missing:
+        raise ValueError(
+            f"{where} lacks {', '.join(missing)}: it is damaged, or no run of training"
+        )
+    if plan.get("deterministic"):
+        _insist_on_the_same_bits()
+    learning = from_plain(LearnConfig, plan["learn"], where)
+    config = from_plain(find_policy(plan["policy"]), plan["config"], where)
+    with group.one_at_first():  # frames are decoded once
+        dataset = Dataset.open(Path(str(plan["data"])))
+        windows, held_out = windows_for(plan, config, learning, dataset, group)
+    policy, state = _opened(folder, config, learning, windows)
+    group.require_same("data", windows.fingerprint + str(len(windows)))
+    group.require_same("weights", "", policy.state_dict().values())
+    policy.to(plan.get("device", "cpu"))
+    torch.set_num_threads(threads_for(plan["threads"], policy))
+    reports = learn(policy, windows, learning, held_out, state, group)
+    if run is None:
+        return accompany(reports)
+    run.forget_after(state.step if state else 0)
+    if plan["tensorboard"]:
+        run.write_tensorboard()
+    _introduce(plan, policy, windows, folder, state, group)
+    return follow(run, plan, policy, learning, reports)
+
+
+def windows_for(
+    plan: dict[str, Any],
+    config: PolicyConfig,
+    learning: LearnConfig,
+    dataset: Dataset,
+    group: Group = ALONE,
+) -> tuple[Windows, Windows | None]:
+    """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
+    train, apart = (_numbers(plan, part, dataset) for part in ("train", "held_out"))
+    mirror = from_plain(MirrorConfig, plan.get("mirror", {}), "run.json")
+
+    def windows(episodes: list[int]) -> Windows:
+        return windows_of(
+            config,
+            dataset,
+            inputs=plan["inputs"],
+            episodes=episodes,
+            mirror=mirror,
+            batch_size=learning.batch_size,
+            seed=learning.seed,
+            past_end=learning.past_end,
+            group=group,
+            progress=_decoding,
+        )
+
+    return windows(train), windows(apart) if apart else None
+
+
+def threads_for(asked: int, policy: Policy) -> int:
+    """Threads to compute with: for a small network more than one cost more than they give."""
+    size = sum(p.numel() for p in policy.parameters())
+    return asked or (1 if size < SMALL_NETWORK else torch.get_num_threads())
+
+
+def _insist_on_the_same_bits() -> None:
+    """Let torch refuse what may give other bits the next time; a GPU needs to be told before its use."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    torch.backends.cudnn.benchmark = False
+
+
+def _opened(
+    folder: Path, config: PolicyConfig, learning: LearnConfig, windows: Windows
+) -> tuple[Policy, TrainingState | None]:
+    """The policy with its newest checkpoint's weights and state, or a new one, prepared."""
+    newest = next(reversed([*checkpoints(folder)]), None)
+    if newest is not None:
+        return load_checkpoint(newest).policy, read_state(newest)
+    torch.manual_seed(learning.seed)
+    policy = config.build(windows.spec)
+    policy.prepare(windows)
+    return policy, None
+
+
+def _introduce(
+    plan: dict[str, Any],
+    policy: Policy,
+    windows: Windows,
+    folder: Path,
+    state: TrainingState | None,
+    group: Group,
+) -> None:
+    """Say what begins, or goes on."""
+    if state is not None:
+        print(f"going on from step {state.step:,}")
+        began = plan.get("processes", 1)
+        if began != group.size:
+            print(
+                f"processes: {began} when the run began, {group.size} now. The samples of a step are "
+                "the same, its noise and rounding are not"
+            )
+    size = sum(p.numel() for p in policy.parameters())
+    steps = plural(plan["learn"]["steps"], "step")
+    with_whom = f" on {group.size} processes" if group.size > 1 else ""
+    print(
+        f"{plan['policy']}: {plural(size, 'parameter')}, {_recorded(plan)}, "
+        f"{plural(len(windows), 'window')}, "
+        f"{steps + with_whom if size else 'nothing to optimise, the data are kept'} -> {folder}"
+    )
+
+
+def _recorded(plan: dict[str, Any]) -> str:
+    """How many episodes a run learns from, in words."""
+    plain = to_plain(MirrorConfig())
+    count = plural(len(plan["episodes"]["train"]), "episode")
+    return f"{count} and their mirror images" if plan.get("mirror", plain) != plain else count
+
+
+def _decoding(done: int, total: int) -> None:
+    """Say how far the decoding of frames is, on one line of a terminal."""
+    if sys.stdout.isatty():
+        print(
+            f"\rdecoding frames {done:,}/{total:,}", end="\n" if done == total else "", flush=True
+        )
+
+
+def _numbers(plan: dict[str, Any], part: str, dataset: Dataset) -> list[int]:
+    """Numbers of the episodes that a run pinned by id; raises ValueError when one is gone."""
+    numbers = {id: i for i, id in enumerate(dataset.ids)}
+    wanted = plan["episodes"][part]
+    gone = [id for id in wanted if id not in numbers]
+    if gone:
+        raise ValueError(
+            f"{plan['data']} no longer holds {plural(len(gone), 'episode')} that the run began with, "
+            f"the first is {gone[0]}: a run goes on only with the data that it began with"
+        )
+    return [numbers[id] for id in wanted]

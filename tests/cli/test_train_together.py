@@ -1,0 +1,153 @@
+"""Training by several processes, started by torchrun as a user starts them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests import demonstrations
+
+TORCHRUN = (
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "-m",
+    "--",
+)
+# Without dropout and with the last action held every process computes its part of the same mean.
+OPTIONS = ("--batch-size", "32", "--width", "32", "--depth", "1", "--history", "2", "--horizon", "4",
+           "--dropout", "0", "--past-end", "held", "--held-out", "0.3", "--threads", "1",
+           "--validate-every", "100")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("together") / "data"
+    demonstrations.dataset(folder, demonstrations.CONTINUOUS)
+    return folder
+
+
+def begun(*arguments, together=True):
+    start = TORCHRUN if together else (sys.executable, "-m")
+    return subprocess.Popen(
+        [*start, "understudy", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process, seconds=90):
+    try:
+        out, error = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, error
+
+
+def trained(data, folder, *more, together=True):
+    process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *more, together=together)  # fmt: skip
+    code, out, error = ended(process)
+    assert code == 0, error
+    return out
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def final(folder, name="model"):
+    return load_file(max((folder / "checkpoints").iterdir()) / f"{name}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    assert "on 2 processes" in trained(data, folder, "--steps", "600", "--checkpoints", "6")
+    return folder
+
+
+def test_two_processes_end_where_one_does(data, unbroken, tmp_path):
+    trained(data, tmp_path / "one", "--steps", "600", "--checkpoints", "6", together=False)
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(unbroken), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours.keys() & {"step", "total", "held_out_total"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-4)
+    one, two = final(tmp_path / "one"), final(unbroken)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_one_that_is_killed_stops_all_and_the_run_goes_on_to_the_same_weights(data, unbroken, tmp_path):  # fmt: skip
+    folder = tmp_path / "run"
+    options = ("--steps", "600", "--checkpoints", "6")
+    process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *options)
+    os.kill(member(process, folder, rank=1), signal.SIGKILL)
+    code, _, _ = ended(process)
+    assert code != 0
+    assert not alive(folder)
+    code, out, error = ended(begun("train", "--resume", folder))
+    assert code == 0, error
+    assert re.search("going on from step [1-5]00", out)
+    before, after = final(unbroken), final(folder)
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_a_ctrl_c_saves_and_the_run_goes_on_alone(data, unbroken, tmp_path):
+    folder = tmp_path / "run"
+    options = ("--steps", "600", "--checkpoints", "6")
+    process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *options)
+    member(process, folder, rank=1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the launcher and to each process
+    code, out, _ = ended(process)
+    assert code != 0
+    assert f"saved. Go on: understudy train --resume {folder}" in out
+    code, out, error = ended(begun("train", "--resume", folder, together=False))
+    assert code == 0, error
+    assert "processes: 2 when the run began, 1 now" in out
+    before, after = final(unbroken), final(folder)
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_is_refused_before_there_is_a_run(data, tmp_path):
+    process = begun(
+        "train", "mlp", "--data", data, "--run", tmp_path / "run", *OPTIONS, "--batch-size", "31"
+    )
+    code, _, error = ended(process)
+    assert code != 0
+    assert "--batch-size 31 cannot be dealt evenly to 2 processes: take 30" in error
+    assert not (tmp_path / "run").exists()
+
+
+def alive(folder):
+    """Processes that train into a run."""
+    found = subprocess.run(["pgrep", "-f", f"understudy train.*{folder}"], capture_output=True, text=True, check=False)  # fmt: skip
+    return [int(line) for line in found.stdout.split()]
+
+
+def member(process, folder, rank):
+    """The process of a rank, once there is a checkpoint."""
+    for _ in range(1200):
+        if any((folder / "checkpoints").glob("0*")):
+            break
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    for number in alive(folder):
+        with open(f"/proc/{number}/environ", "rb") as file:
+            if f"\0RANK={rank}\0".encode() in file.read():
+                return number
+    raise AssertionError(f"no process of rank {rank}")
