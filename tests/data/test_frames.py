@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from understudy.data import frames as frames_module
+from understudy.data import shards
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
 from understudy.data.video import RecordedFrames, VideoWriter, read_frames
@@ -166,9 +166,7 @@ def test_progress_counts_the_frames_that_are_decoded(dataset):
 def test_a_disk_without_room_is_refused_before_anything_is_decoded(dataset, cache, monkeypatch):
     need = FrameCache.bytes_needed(dataset, [FRONT, WRIST])
     assert need == 20 * (48 * 64 + 32 * 32) * 3
-    monkeypatch.setattr(
-        frames_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=need - 1)
-    )
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda _: SimpleNamespace(free=need - 1))
     with pytest.raises(OSError, match=r"need 0\.00 GB.*UNDERSTUDY_CACHE"):
         FrameCache.build(dataset, [FRONT, WRIST])
     assert dataset.decoded == []
@@ -194,7 +192,7 @@ def test_a_cache_that_is_cleared_while_in_use_says_so(dataset, cache):
 def test_leftovers_of_killed_builders_are_cleared_but_not_those_at_work(dataset, cache):
     folder = cache / "frames" / f"{FRONT}-48x64"
     folder.mkdir(parents=True)
-    for name, age_s in (("old.partial", 2 * frames_module.STALE_S), ("new.partial", 0)):
+    for name, age_s in (("old.partial", 2 * shards.STALE_S), ("new.partial", 0)):
         (folder / name).touch()
         os.utime(folder / name, (0, time.time() - age_s))
     FrameCache.build(dataset, [FRONT])

@@ -50,17 +50,6 @@ def test_every_window_equals_the_obvious_one(dataset, episodes):
         assert whole.valid[number].tolist() == valid
 
 
-def test_an_epoch_draws_each_window_once_and_epochs_differ(dataset):
-    made = windows(dataset, batch_size=6)  # 60 windows: ten batches are an epoch
-
-    def epoch(number):
-        return np.concatenate([made._indices(10 * number + step, 1) for step in range(10)])
-
-    first, second = epoch(0), epoch(1)
-    assert sorted(first) == sorted(second) == list(range(60))
-    assert first.tolist() != second.tolist()
-
-
 def test_a_batch_is_a_function_of_seed_and_step_alone(dataset):
     forward, backward = windows(dataset), windows(dataset)
     steps = list(range(30))

@@ -99,6 +99,10 @@ class Poisoned:
     real: Windows
     steps: set[int]
 
+    @property
+    def spec(self):
+        return self.real.spec
+
     def batch(self, step):
         batch = self.real.batch(step)
         return replace(batch, actions=batch.actions * torch.nan) if step in self.steps else batch

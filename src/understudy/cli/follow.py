@@ -92,7 +92,7 @@ def _row(report: supervised.Progress) -> dict[str, Any]:
 
 def _line(report: supervised.Progress) -> str:
     losses = "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
-    return f"{losses}  {report.samples_per_s:,.0f} samples/s"
+    return f"{losses}  {report.samples_per_s:,.0f} samples/s, {report.waiting:.0%} waiting for data"
 
 
 def _bar() -> Progress:

@@ -84,8 +84,9 @@ def windows_for(
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(plan, part, dataset) for part in ("train", "held_out"))
     mirror = from_plain(MirrorConfig, plan.get("mirror", {}), "run.json")
+    frame_bytes = plan.get("frames_gb", 0) * 1e9
 
-    def windows(episodes: list[int]) -> Windows:
+    def windows(episodes: list[int], share: float) -> Windows:
         return windows_of(
             config,
             dataset,
@@ -96,10 +97,13 @@ def windows_for(
             seed=learning.seed,
             past_end=learning.past_end,
             group=group,
+            frame_bytes=int(share * frame_bytes),
             progress=_decoding,
         )
 
-    return windows(train), windows(apart) if apart else None
+    if not apart:
+        return windows(train, 1.0), None
+    return windows(train, 0.8), windows(apart, 0.2)
 
 
 def threads_for(asked: int, policy: Policy) -> int:

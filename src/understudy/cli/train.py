@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -44,6 +45,8 @@ class Train(Generic[C]):
     mirror: MirrorConfig = field(default_factory=MirrorConfig)
     inputs: tuple[str, ...] = ()
     """Observations that the policy sees; all that it can read by default."""
+    frames_gb: float = 0
+    """Disk for decoded frames; what needs more is decoded anew in each epoch. 0: as much as there is."""
     train_episodes: int | None = None
     """Learn from this many episodes, drawn at random by the seed; the rest is left out."""
     held_out: float = 0.1
@@ -66,6 +69,8 @@ class Train(Generic[C]):
     """Say how large the policy is and how long its training would take, and do not train."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.frames_gb < math.inf:
+            raise ValueError(f"--frames-gb {self.frames_gb} must not be negative")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"--held-out {self.held_out} must lie in 0..1, without 1")
         if self.checkpoints < 1 or self.threads < 0 or self.keep < 0:
@@ -148,6 +153,7 @@ def _plan(name: str, options: Train[Any], dataset: Dataset, group: Group) -> dic
         "episodes": _episodes(options, dataset),
         "inputs": list(options.inputs or readable(options.policy, dataset)),
         "mirror": to_plain(options.mirror),
+        "frames_gb": options.frames_gb,
         "held_out": options.held_out,
         "checkpoints": options.checkpoints,
         "keep": options.keep,

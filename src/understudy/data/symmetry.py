@@ -144,6 +144,10 @@ class MirroredFrames:
         found[turned] = TURNS[self.pictures](found[turned])
         return found
 
+    def expect(self, episodes: NDArray[np.int64], /) -> None:
+        """Episodes that are read next, by numbers of these."""
+        self.frames.expect(np.unique(episodes % self.episodes))
+
 
 def _require_known(
     equations: Sequence[tuple[str, float, float, str]], signals: Mapping[str, Signal]

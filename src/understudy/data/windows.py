@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from understudy.data.order import Order
 from understudy.spec import ACTION, Spec
 
 TICK = "tick"
@@ -40,6 +41,7 @@ class Frames(Protocol):
     def gather(
         self, key: str, episode: NDArray[np.int64], tick: NDArray[np.int64]
     ) -> NDArray[np.uint8]: ...
+    def expect(self, episodes: NDArray[np.int64], /) -> None: ...
 
 
 @final
@@ -93,11 +95,9 @@ class Statistics:
 class Windows:
     """All windows of some episodes of a dataset, one per tick.
 
-    `batch(step)` is a pure function of (seed, step, rank, world_size): every epoch is a new
-    permutation of all windows, cut into global batches of world_size * batch_size that are dealt
-    to the ranks in turn; a batch may straddle two epochs. Targets are the expert's labels where
-    there are any, else the actions. Raises ValueError when there is nothing to draw from, or
-    values are not finite.
+    `batch(step)` is a pure function of (seed, step, rank, world_size), see `Order`. Targets are the
+    expert's labels where there are any, else the actions. Raises ValueError when there is nothing
+    to draw from, or values are not finite.
     """
 
     def __init__(
@@ -115,15 +115,14 @@ class Windows:
         frames: Frames | None = None,
         first_action: int = 0,
         past_end: PastEnd = "left_out",
+        block: int = 0,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("batch_size", batch_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} outside 0..{world_size - 1}")
         self.spec = spec or dataset.spec  # `spec` may leave out observations that nobody reads
         self.history, self.horizon, self.first_action = history, horizon, first_action
-        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.batch_size, self._streams = batch_size, block > 0
         self._holds = past_end == "held"
         self.fingerprint = dataset.fingerprint
         self.episodes = _chosen(episodes, len(dataset.lengths))  # (E,) increasing
@@ -140,7 +139,14 @@ class Windows:
         numbers = {task: number for number, task in enumerate(self.tasks)}
         per_episode = np.array([numbers[text] for text in texts], np.int64)
         self._task = torch.from_numpy(per_episode[self._episode])
-        self._permutations: dict[int, NDArray[np.int64]] = {}
+        self._order = Order(
+            dataset.lengths[self.episodes],
+            batch_size=batch_size,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            block=block,
+        )
         self._block: tuple[int, Batch] | None = None
 
     def __len__(self) -> int:
@@ -154,11 +160,14 @@ class Windows:
     def batch(self, step: int) -> Batch:
         """Return the samples of one optimisation step on this rank."""
         if self.spec.cameras:
-            return self.gather(self._indices(step, 1))
+            batch = self.gather(self._order.draw(step))
+            if self._streams and self._frames is not None:
+                self._frames.expect(self.episodes[self._order.upcoming(step)])
+            return batch
         steps = max(1, BLOCK_SAMPLES // self.batch_size)
         first = step - step % steps
         if self._block is None or self._block[0] != first:
-            self._block = (first, self.gather(self._indices(first, steps)))
+            self._block = (first, self.gather(self._order.draw(first, steps)))
         start = (step - first) * self.batch_size
         return self._block[1]._part(start, start + self.batch_size)
 
@@ -228,26 +237,6 @@ class Windows:
         values = np.ascontiguousarray(values, np.float32)
         _require_finite(key, values)
         return _tensor(values)
-
-    def _indices(self, step: int, count: int) -> NDArray[np.int64]:
-        """Window numbers of `count` consecutive steps on this rank, in order."""
-        steps = np.arange(step, step + count)[:, None]
-        within = np.arange(self.batch_size)
-        position = ((steps * self.world_size + self.rank) * self.batch_size + within).reshape(-1)
-        epoch, offset = np.divmod(position, len(self))
-        drawn = np.empty(len(position), np.int64)
-        for number in np.unique(epoch):
-            here = epoch == number
-            drawn[here] = self._permutation(int(number))[offset[here]]
-        return drawn
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        if epoch not in self._permutations:
-            if len(self._permutations) > 1:
-                self._permutations.pop(min(self._permutations))
-            generator = np.random.default_rng([self.seed, epoch])
-            self._permutations[epoch] = generator.permutation(len(self))
-        return self._permutations[epoch]
 
 
 def _chosen(episodes: Sequence[int] | NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import torch
 
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
+from understudy.data.stream import StreamedFrames
 from understudy.data.symmetry import MirrorConfig, Mirrored, MirroredFrames
 from understudy.data.windows import Columns, Frames, PastEnd, Windows
 from understudy.learn.group import ALONE, Group
@@ -67,13 +68,15 @@ def windows_of(
     seed: int = 0,
     past_end: PastEnd = "left_out",
     group: Group = ALONE,
+    frame_bytes: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
 
     `inputs` are the observations that it sees, all that it can read by default; with a `mirror` the
     images of the episodes are learnt from as well. `batch_size` counts the samples of all processes
-    of `group` together. `progress(done, total)` counts the frames. Raises ValueError where there is
+    of `group` together. Where decoded frames take more than `frame_bytes` (0: any number) of the
+    disk, they are streamed, see `StreamedFrames`. `progress(done, total)` counts the frames. Raises ValueError where there is
     nothing that it can read.
     """
     keys = tuple(inputs) or readable(config, dataset)
@@ -82,8 +85,14 @@ def windows_of(
         raise ValueError(f"{name} can read none of {list(dataset.spec.observations)}")
     spec = dataset.spec.only(keys)
     frames: Frames | None = None
+    block = 0
     if spec.cameras:
-        frames = FrameCache.build(dataset, spec.cameras, episodes=episodes, progress=progress)
+        sizes = FrameCache(dataset, spec.cameras, episodes=episodes).bytes_of
+        if frame_bytes and sum(sizes.values()) > frame_bytes:
+            frames = StreamedFrames(dataset, spec.cameras, frame_bytes, episodes=episodes)
+            block = frames.block
+        else:
+            frames = FrameCache.build(dataset, spec.cameras, episodes=episodes, progress=progress)
     columns: Columns = dataset
     if mirror is not None and mirror != MirrorConfig():
         columns = Mirrored(dataset, mirror)
@@ -103,4 +112,5 @@ def windows_of(
         rank=group.rank,
         world_size=group.size,
         frames=frames,
+        block=block,
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 from understudy.data.augment import Augment, AugmentConfig
 from understudy.data.windows import Batch, PastEnd, Windows
 from understudy.learn.adamw import AdamW
+from understudy.learn.ahead import Ahead
 from understudy.learn.flat import FlatParameters, unflatten
 from understudy.learn.group import ALONE, Group
 from understudy.nn.ema import decay_at
@@ -195,13 +196,17 @@ class _Training:
         self.summed = 0  # steps that `sums` are over: those that were finite
 
     def reports(self) -> Iterator[Progress]:
+        with Ahead(self.windows, self.config.steps) as ahead:
+            yield from self._reports(ahead)
+
+    def _reports(self, ahead: Ahead) -> Iterator[Progress]:
         config = self.config
         began, waited, done = time.perf_counter(), 0.0, 0
         self.policy.train()
         shown = began
         while self.step < config.steps:
             asked = time.perf_counter()
-            batch = self.windows.batch(self.step).to(self.device)
+            batch = ahead.take(self.step).to(self.device)
             waited += time.perf_counter() - asked
             self._optimise(batch)
             self.step, done = self.step + 1, done + 1
