@@ -32,7 +32,7 @@ check: .venv/ready-for-test ## formatting, lint and types
 	$(BIN)/ruff check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-peers: .venv/ready-for-test build/peers/lerobot/ready ## whether LeRobot reads our datasets and plays our policies (8 GB)
+peers: .venv/ready-for-test build/peers/lerobot/ready build/peers/robomimic/ready ## whether LeRobot reads our datasets and plays our policies (8 GB)
 	$(BIN)/python tests/peers/check_lerobot.py build/peers/lerobot/bin/python
 	$(BIN)/python tests/peers/check_lerobot_policies.py build/peers/lerobot/bin/python
 
@@ -40,6 +40,12 @@ build/peers/lerobot/ready:
 	@echo "==> installing LeRobot 0.4.4 into build/peers/lerobot (8 GB)"
 	$(BIN)/python -m venv build/peers/lerobot
 	build/peers/lerobot/bin/python -m pip install --quiet --disable-pip-version-check lerobot==0.4.4
+	@touch $@
+
+build/peers/robomimic/ready:
+	@echo "==> installing robomimic 0.3.0 into build/peers/robomimic (5 GB)"
+	$(BIN)/python -m venv build/peers/robomimic
+	build/peers/robomimic/bin/python -m pip install --quiet --disable-pip-version-check robomimic==0.3.0 six h5py
 	@touch $@
 
 format: .venv/ready-for-test ## rewrite the source in the project's format

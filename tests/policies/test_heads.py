@@ -293,3 +293,18 @@ def test_steps_past_the_end_give_no_gradient():
     values = torch.randn(3, HORIZON, requires_grad=True)
     masked_mean(values, VALID).backward()
     torch.testing.assert_close(values.grad, VALID.float() / 6)
+
+
+HEADS = {
+    "regression": lambda: regression(INPUTS, HORIZON, CONTINUOUS, "l2"),
+    "mixture": lambda: mixture(INPUTS, HORIZON, CONTINUOUS, 3, 1e-2, "sample"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HEADS))
+def test_a_head_answers_in_float32_where_the_network_computes_in_bfloat16(kind):
+    head, features = fitted(HEADS[kind]()), torch.randn(5, INPUTS).bfloat16()
+    noise = torch.zeros(5, head.draws)
+    expected = head.actions(features.float(), noise)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head.actions(features, noise), expected)

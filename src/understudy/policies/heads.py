@@ -21,6 +21,16 @@ PLAYED_DEVIATION = (
 )
 
 
+@final
+class Last(nn.Linear):
+    """A linear layer that computes in float32 wherever the network does not: its output is the answer."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return float32 (*, outputs) of inputs (*, F)."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
 class Head(nn.Module, ABC):
     """Gives H actions for features (B, F)."""
 
@@ -53,7 +63,7 @@ class Regression(Head):
         self.shape = (horizon, signal.size)
         self.error, self.bounded = error, bounded
         self.normalizer = Normalizer(signal.size, "min_max" if bounded else "mean_std")
-        self.last = nn.Linear(inputs, horizon * signal.size)
+        self.last = Last(inputs, horizon * signal.size)
 
     def prepare(self, windows: Windows) -> None:
         """Fit the normaliser to the targets."""
@@ -82,7 +92,7 @@ class Choices(Head):
         super().__init__()
         assert signal.choices is not None
         self.shape = (horizon, signal.size, signal.choices)
-        self.last = nn.Linear(inputs, horizon * signal.size * signal.choices)
+        self.last = Last(inputs, horizon * signal.size * signal.choices)
 
     def prepare(self, windows: Windows) -> None:
         """Nothing to fit."""
@@ -136,9 +146,9 @@ class Mixture(Head):
         self.numbers = horizon * signal.size
         self.draws = self.numbers + 1
         self.normalizer = Normalizer(signal.size, "mean_std")
-        self.means = nn.Linear(inputs, modes * self.numbers)
-        self.deviations = nn.Linear(inputs, modes * self.numbers)
-        self.weights = nn.Linear(inputs, modes)
+        self.means = Last(inputs, modes * self.numbers)
+        self.deviations = Last(inputs, modes * self.numbers)
+        self.weights = Last(inputs, modes)
 
     def prepare(self, windows: Windows) -> None:
         """Fit the normaliser to the targets."""
@@ -176,9 +186,9 @@ class Mixture(Head):
     def _parts(self, features: Tensor) -> tuple[Tensor, distributions.Normal]:
         """Log weights (B, M) and Gaussians (B, M, H, A) in deviations of the action."""
         shape = (-1, self.modes, *self.shape)
-        means = self.means(features).view(shape).float()
-        deviations = functional.softplus(self.deviations(features).float()).view(shape) + self.least
-        weights = self.weights(features).float().log_softmax(1)
+        means = self.means(features).view(shape)
+        deviations = functional.softplus(self.deviations(features)).view(shape) + self.least
+        weights = self.weights(features).log_softmax(1)
         return weights, distributions.Normal(means, deviations, validate_args=False)
 
 
