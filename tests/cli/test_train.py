@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,7 @@ def test_a_second_process_on_the_same_run_is_refused(data, tmp_path):
         (("mlp", "--data", "DATA", "--run", "r", "--inputs", "observation.stat"), "no observation"),
         (("mlp", "--data", "DATA", "--run", "r", "--train-episodes", "9"), "outside 1..2"),
         (("mlp", "--data", "DATA", "--run", "r", "--held-out", "1"), "--held-out"),
+        (("mlp", "--data", "DATA", "--run", "r", "--frames-gb", "-1"), "--frames-gb"),
         (("mlp", "--data", "EMPTY", "--run", "r"), "collect or import"),
         (("mlp", "--data", "DATA", "--run", "r", "--width", "0"), "width"),
         (("knn", "--data", "DATA", "--run", "r", "--k", "0"), "k must be"),
@@ -255,6 +257,23 @@ def test_on_a_processor_a_deterministic_run_has_the_bits_of_any_other(data, unbr
     assert done.returncode == 0, done.stderr
     before, after = weights(unbroken), weights(folder)
     assert all(before[key].equal(after[key]) for key in before)
+
+
+def test_a_run_that_streams_its_frames_goes_on_to_the_same_weights(tmp_path, monkeypatch, capsys):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("UNDERSTUDY_CACHE", str(cache))
+    demonstrations.dataset(tmp_path / "data", demonstrations.CAMERA, (6, 4, 5, 6, 5, 4))
+    options = ("--steps", "12", "--report-every", "6", "--checkpoints", "2", "--batch-size", "4",
+               "--width", "8", "--held-out", "0.3", "--frames-gb", "0.00008")  # fmt: skip
+    made = tmp_path / "data", "--run", tmp_path / "run"
+    code, _, error = main(capsys, "mlp", "--data", *made, *options)
+    assert code == 0, error
+    assert not list(cache.glob("frames/*/*.npy"))
+    assert not list(cache.glob("stream-*"))
+    whole = weights(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "000012")
+    assert main(capsys, "--resume", tmp_path / "run")[0] == 0
+    assert all(whole[key].equal(value) for key, value in weights(tmp_path / "run").items())
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("2", [6, 8]), ("0", [2, 4, 6, 8])])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests import demonstrations
+from understudy.data.store import Dataset
+from understudy.learn.clone import windows_of
+from understudy.learn.group import Group
+from understudy.learn.supervised import LearnConfig, learn
+from understudy.policies.mlp import MlpConfig
 
 TORCHRUN = (
     sys.executable,
@@ -29,12 +35,19 @@ OPTIONS = ("--batch-size", "32", "--width", "32", "--depth", "1", "--history", "
            "--dropout", "0", "--past-end", "held", "--held-out", "0.3", "--threads", "1",
            "--validate-every", "100")  # fmt: skip
 
+CONFIG = MlpConfig(width=16, depth=1, dropout=0.5)
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("together") / "data"
     demonstrations.dataset(folder, demonstrations.CONTINUOUS)
     return folder
+
+
+@pytest.fixture
+def dataset(data):
+    return Dataset.open(data)
 
 
 def begun(*arguments, together=True):
@@ -111,7 +124,7 @@ def test_a_ctrl_c_saves_and_the_run_goes_on_alone(data, unbroken, tmp_path):
     options = ("--steps", "600", "--checkpoints", "6")
     process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *options)
     member(process, folder, rank=1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the launcher and to each process
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does; torchrun passes it on
     code, out, _ = ended(process)
     assert code != 0
     assert f"saved. Go on: understudy train --resume {folder}" in out
@@ -121,6 +134,30 @@ def test_a_ctrl_c_saves_and_the_run_goes_on_alone(data, unbroken, tmp_path):
     before, after = final(unbroken), final(folder)
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_with_dropout_a_resumed_run_has_the_same_bits_too(data, tmp_path):
+    options = ("--steps", "200", "--checkpoints", "2", "--keep", "0", "--dropout", "0.3")
+    trained(data, tmp_path / "run", *options)
+    whole = final(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "000200")
+    code, _, error = ended(begun("train", "--resume", tmp_path / "run"))
+    assert code == 0, error
+    assert all(whole[name].equal(value) for name, value in final(tmp_path / "run").items())
+
+
+def test_processes_draw_different_noise(dataset, monkeypatch):
+    """Twice the same half of a batch: equal noise would give the gradient of one half."""
+    drawn = {}
+    for rank in (0, 1):
+        windows = windows_of(CONFIG, dataset, batch_size=8)
+        torch.manual_seed(0)
+        policy = CONFIG.build(windows.spec)
+        policy.prepare(windows)
+        monkeypatch.setattr(Group, "average", lambda self, values: None)
+        *_, last = learn(policy, windows, LearnConfig(steps=1, batch_size=16), group=Group(rank, 2))
+        drawn[rank] = last.losses["total"]
+    assert drawn[0] != drawn[1]
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused_before_there_is_a_run(data, tmp_path):

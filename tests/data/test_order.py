@@ -36,18 +36,27 @@ def test_the_windows_of_a_blocks_episodes_are_mixed_and_drawn_together():
     assert np.count_nonzero(np.diff(drawn)) > 30
 
 
-def test_upcoming_names_the_episodes_of_the_block_that_is_drawn_next():
+def test_around_names_the_episodes_of_the_block_of_now_and_of_the_next():
     made = order(block=30, batch_size=1)
-    drawn = made.draw(0, 400)
-    for step in range(200):
-        coming = np.flatnonzero(np.isin(EPISODE, made.upcoming(step)))  # window numbers
-        follows = [
-            begin
-            for begin in range(step + 1, step + 1 + 30 + COUNTS.max())
-            if np.array_equal(np.sort(drawn[begin : begin + len(coming)]), coming)
-        ]
-        assert len(follows) == 1
-        assert made.upcoming(follows[0]).tolist() != made.upcoming(step).tolist()
+    drawn = EPISODE[made.draw(0, 400)]
+    step = 0
+    while step < 200:
+        now = [drawn[step]]
+        while not _is_block(made, step, now):
+            now.append(drawn[step + len(now)])
+        for within in range(len(now)):
+            named = made.around(step + within).tolist()
+            assert set(now) == set(named[: len(set(now))])
+        following = named[len(set(now)) :]
+        step += len(now)
+        ahead = drawn[step : step + COUNTS[following].sum()]
+        assert set(following) == set(ahead.tolist())
+
+
+def _is_block(made, step, now):
+    """Whether the windows so far are all of the first episodes that are named."""
+    named = made.around(step).tolist()[: len(set(now))]
+    return set(named) == set(now) and len(now) == COUNTS[named].sum()
 
 
 def test_a_rank_outside_its_world_is_refused():

@@ -1,5 +1,6 @@
 """Frames that are decoded when they are needed, on a disk that does not hold all of them."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -15,9 +16,11 @@ from understudy.data.stream import StreamedFrames
 from understudy.data.windows import Windows
 from understudy.learn.clone import windows_of
 from understudy.policies.mlp import MlpConfig
+from understudy.spec import STATE
 
 LENGTHS = (9, 5, 12, 7, 11, 8, 10)
 FRONT = "observation.images.front"
+SEEN = (STATE, FRONT)
 
 
 @pytest.fixture
@@ -32,8 +35,15 @@ def dataset(tmp_path_factory):
     return demonstrations.dataset(folder, demonstrations.CAMERA, LENGTHS)
 
 
-def budget(dataset, ticks):
-    per_tick = sum(np.prod(dataset.spec.observations[key].shape) for key in dataset.spec.cameras)
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stream") / "many"
+    return demonstrations.dataset(folder, demonstrations.CAMERA, (3,) * 40)
+
+
+def budget(dataset, ticks, cameras=None):
+    cameras = cameras or dataset.spec.cameras
+    per_tick = sum(np.prod(dataset.spec.observations[key].shape) for key in cameras)
     return int(ticks * per_tick)
 
 
@@ -61,19 +71,46 @@ def test_streamed_frames_are_those_of_the_cache_and_never_take_more_than_the_bud
     assert stored(cache) == held
 
 
-def test_each_episode_is_decoded_once_an_epoch_and_before_it_is_asked_for(dataset, cache, monkeypatch):  # fmt: skip
-    decoded = []
-    real = FrameCache.decode
-    monkeypatch.setattr(FrameCache, "decode", lambda self, episodes: (decoded.extend(episodes), real(self, episodes)))  # fmt: skip
-    streamed = StreamedFrames(dataset, dataset.spec.cameras, budget(dataset, 4 * max(LENGTHS)))
-    made = windows(dataset, streamed, block=streamed.block)
-    steps = -(-sum(LENGTHS) // 4)
-    for step in range(3 * steps):
+def test_each_episode_is_decoded_once_an_epoch_and_before_it_is_asked_for(many, cache, monkeypatch):
+    decoded, waited = [], []
+    real, begin = FrameCache.decode, StreamedFrames._begin
+
+    def decode(self, episodes):
+        decoded.extend(episodes)
+        real(self, episodes)
+
+    def counted(self, episodes, keep):
+        if inspect.stack()[1].function == "gather":
+            waited.extend(i for i in episodes if i not in self._decoded)
+        begin(self, episodes, keep)
+
+    monkeypatch.setattr(FrameCache, "decode", decode)
+    monkeypatch.setattr(StreamedFrames, "_begin", counted)
+    streamed = StreamedFrames(many, [FRONT], budget(many, 60, [FRONT]))  # blocks of about nine
+    made = windows(many, streamed, block=streamed.block, spec=many.spec.only(SEEN))
+    steps = len(made) // 4
+    for step in range(steps):
         made.batch(step)
-    wait = [future.result() for future in streamed._decoded.values()]
-    assert wait
-    assert sorted(decoded[: len(LENGTHS)]) == list(range(len(LENGTHS)))
-    assert len(decoded) <= 4 * len(LENGTHS)
+    first = set(waited)
+    for step in range(steps, 4 * steps):
+        made.batch(step)
+    streamed.close()
+    assert len(first) < len(many)
+    assert set(waited) == first  # after its first block nothing is asked for before it is expected
+    assert len(waited) == len(first)
+    assert len(decoded) < 4 * len(many) + 20  # four epochs and the block that comes then
+
+
+def test_a_gather_of_more_than_the_budget_goes_in_parts(dataset, cache):
+    whole = FrameCache.build(dataset, [FRONT])
+    held, most = stored(cache), budget(dataset, max(LENGTHS) + 1, [FRONT])
+    streamed = StreamedFrames(dataset, [FRONT], most)
+    spec = dataset.spec.only(SEEN)
+    one, other = windows(dataset, whole, spec=spec), windows(dataset, streamed, spec=spec)
+    for ours, theirs in zip(other.every(), one.every(), strict=True):
+        assert ours.observations[FRONT].equal(theirs.observations[FRONT])
+    assert stored(cache) - held <= most + 128 * 2
+    streamed.close()
 
 
 def test_any_order_of_asking_is_served(dataset, cache):
@@ -91,7 +128,7 @@ def test_any_order_of_asking_is_served(dataset, cache):
 
 
 def test_a_budget_that_is_too_little_is_refused_with_what_is_needed(dataset, cache):
-    with pytest.raises(ValueError, match=r"four of the longest episodes need 0\.00 GB"):
+    with pytest.raises(ValueError, match=r"--frames-gb.* the longest episode has 0\.0 MB"):
         StreamedFrames(dataset, [FRONT], 1000)
     assert not list(cache.glob("stream-*"))
 

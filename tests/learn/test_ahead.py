@@ -49,9 +49,11 @@ def test_the_batches_are_the_same_and_the_next_one_is_there_before_it_is_asked_f
 
 def test_vectors_alone_are_gathered_without_a_thread(dataset):
     made = windows(dataset, inputs=("observation.state",))
+    before = threading.active_count()
     with Ahead(made, 6) as ahead:
         ahead.take(0)
         assert made.gathered == [0]
+        assert threading.active_count() == before
 
 
 def test_what_fails_while_gathering_is_raised_where_the_batch_is_taken(dataset):

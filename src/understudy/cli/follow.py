@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +14,6 @@ from understudy.learn.resume import state_files
 from understudy.learn.supervised import DivergedError, LearnConfig, averaged_weights
 from understudy.policies.base import Policy
 from understudy.run import Run, find_checkpoint
-
-SAME_S = 1.0  # torchrun passes a Ctrl+C on to processes that the terminal has sent it to already
 
 
 def follow(
@@ -108,15 +105,12 @@ def _bar() -> Progress:
 
 @contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a later one interrupts."""
+    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts."""
     received: list[int] = []
-    first = 0.0
 
     def note(number: int, _: object) -> None:
-        nonlocal first
-        if received and time.monotonic() - first > SAME_S:
+        if received:
             raise KeyboardInterrupt
-        first = first or time.monotonic()
         received.append(number)
 
     before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}

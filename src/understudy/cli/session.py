@@ -15,7 +15,7 @@ from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
 from understudy.data.windows import Windows
-from understudy.learn.clone import windows_of
+from understudy.learn.clone import frame_sizes, windows_of
 from understudy.learn.group import ALONE, Group
 from understudy.learn.resume import read_state
 from understudy.learn.supervised import LearnConfig, TrainingState, learn
@@ -53,7 +53,7 @@ def carry_out(folder: Path, run: Run | None, group: Group) -> int:
             f"{where} lacks {', '.join(missing)}: it is damaged, or no run of training"
         )
     if plan.get("deterministic"):
-        _insist_on_the_same_bits()
+        insist_on_the_same_bits()
     learning = from_plain(LearnConfig, plan["learn"], where)
     config = from_plain(find_policy(plan["policy"]), plan["config"], where)
     with group.one_at_first():  # frames are decoded once
@@ -62,6 +62,8 @@ def carry_out(folder: Path, run: Run | None, group: Group) -> int:
     policy, state = _opened(folder, config, learning, windows)
     group.require_same("data", windows.fingerprint + str(len(windows)))
     group.require_same("weights", "", policy.state_dict().values())
+    if plan.get("device") == "cuda":
+        group.use_gpu()
     policy.to(plan.get("device", "cpu"))
     torch.set_num_threads(threads_for(plan["threads"], policy))
     reports = learn(policy, windows, learning, held_out, state, group)
@@ -84,9 +86,8 @@ def windows_for(
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(plan, part, dataset) for part in ("train", "held_out"))
     mirror = from_plain(MirrorConfig, plan.get("mirror", {}), "run.json")
-    frame_bytes = plan.get("frames_gb", 0) * 1e9
 
-    def windows(episodes: list[int], share: float) -> Windows:
+    def windows(episodes: list[int], frame_bytes: int) -> Windows:
         return windows_of(
             config,
             dataset,
@@ -97,13 +98,16 @@ def windows_for(
             seed=learning.seed,
             past_end=learning.past_end,
             group=group,
-            frame_bytes=int(share * frame_bytes),
+            frame_bytes=frame_bytes,
             progress=_decoding,
         )
 
+    budget = int(plan.get("frames_gb", 0) * 1e9)
     if not apart:
-        return windows(train, 1.0), None
-    return windows(train, 0.8), windows(apart, 0.2)
+        return windows(train, budget), None
+    sizes = frame_sizes(dataset, plan["inputs"], apart) if budget else []
+    aside = min(sum(sizes), max(budget // 5, *sizes, 0))
+    return windows(train, budget - aside), windows(apart, aside)
 
 
 def threads_for(asked: int, policy: Policy) -> int:
@@ -112,7 +116,7 @@ def threads_for(asked: int, policy: Policy) -> int:
     return asked or (1 if size < SMALL_NETWORK else torch.get_num_threads())
 
 
-def _insist_on_the_same_bits() -> None:
+def insist_on_the_same_bits() -> None:
     """Let torch refuse what may give other bits the next time; a GPU needs to be told before its use."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)

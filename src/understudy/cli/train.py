@@ -15,7 +15,12 @@ import tyro
 
 from understudy.cli.options import parse, plural
 from understudy.cli.rehearse import estimate, rehearse
-from understudy.cli.session import carry_out, threads_for, windows_for
+from understudy.cli.session import (
+    carry_out,
+    insist_on_the_same_bits,
+    threads_for,
+    windows_for,
+)
 from understudy.config import to_plain
 from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
@@ -99,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     with joined() as group:
         if options.dry_run or options.estimate:
-            return 0 if group.rank else _try_out(name, options)
+            return 0 if group.rank else _try_out(name, options, group)
         if options.run is None:
             raise ValueError(
                 "--run FOLDER says where to keep the run (only --dry-run and --estimate need none)"
@@ -114,8 +119,13 @@ def _resume(folder: Path) -> int:
         return carry_out(folder, None if group.rank else Run.open(folder), group)
 
 
-def _try_out(name: str, options: Train[Any]) -> int:
+def _try_out(name: str, options: Train[Any], group: Group) -> int:
     """Answer --dry-run and --estimate."""
+    group.part(options.learn.batch_size)
+    if group.size > 1:
+        print(f"one process does all of it here, not {group.size}")
+    if options.deterministic:
+        insist_on_the_same_bits()
     dataset = Dataset.open(options.data)
     options = _resolved(options, dataset)
     windows, held_out = windows_for(

@@ -25,6 +25,7 @@ class FrameCache:
     """Frames of chosen cameras and episodes, ready to be gathered by index; see `build`.
 
     Made directly, it has no frames yet: `decode` makes those of some episodes, `remove` drops them.
+    With a `root` of its own they need not survive a crash.
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class FrameCache:
         episodes: Sequence[int] | NDArray[np.int64] | None = None,
         root: Path | None = None,
     ) -> None:
-        self._dataset, self._size, self._root = dataset, size, root or cache_root() / "frames"
+        self._dataset, self._size, self._lasts = dataset, size, root is None
+        self._root = root or cache_root() / "frames"
         shards = plan(dataset, keys, size, episodes, self._root)
         self._shards = {(shard.key, shard.episode): shard for shard in shards}
 
@@ -69,7 +71,7 @@ class FrameCache:
         missing = [shard for shard in shards if not shard.is_whole()]
         if missing:
             require_room(self._root, missing)
-            decode_all(self._dataset, missing, self._size, progress)
+            decode_all(self._dataset, missing, self._size, progress, self._lasts)
 
     def remove(self, episode: int) -> None:
         """Delete the frames of one episode from the disk."""
@@ -78,7 +80,7 @@ class FrameCache:
                 shard.path.unlink(missing_ok=True)
 
     def expect(self, episodes: NDArray[np.int64], /) -> None:
-        """Episodes that are read next: nothing to do, they are here."""
+        """Episodes that are read next, those that are soonest first: they are here."""
 
     @staticmethod
     def bytes_needed(

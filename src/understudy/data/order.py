@@ -58,15 +58,15 @@ class Order:
             drawn[here] = self._epoch(int(number)).windows[offset[here]]
         return drawn
 
-    def upcoming(self, step: int) -> NDArray[np.int64]:
-        """Episodes of the block that follows the one in which a step ends."""
+    def around(self, step: int) -> NDArray[np.int64]:
+        """Episodes of the block in which a step ends, and then those of the next."""
         last = ((step + 1) * self.world_size) * self.batch_size - 1
         number, offset = divmod(last, self._length)
-        epoch = self._epoch(number)
-        block = int(np.searchsorted(epoch.starts, offset, side="right"))
-        if block < len(epoch.starts):
-            return epoch.episodes[block]
-        return self._epoch(number + 1).episodes[0]
+        blocks = self._epoch(number)
+        at = int(np.searchsorted(blocks.starts, offset, side="right")) - 1
+        if at + 1 < len(blocks.starts):
+            return np.concatenate(blocks.episodes[at : at + 2])
+        return np.concatenate([blocks.episodes[at], self._epoch(number + 1).episodes[0]])
 
     def _epoch(self, number: int) -> _Epoch:
         if number not in self._epochs:

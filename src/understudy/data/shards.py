@@ -133,14 +133,16 @@ def decode_all(
     missing: list[Shard],
     size: Size | None,
     progress: Callable[[int, int], None] | None,
+    lasts: bool,
 ) -> None:
+    """Write shards, several at a time; those that last are on the disk when they have their name."""
     for folder in {shard.path.parent for shard in missing}:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _clear_stale(folder)
     done, total = 0, sum(shard.shape[0] for shard in missing)
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
         running = {
-            pool.submit(_decode, s, dataset.frames_source(s.key, s.episode), size): s
+            pool.submit(_decode, s, dataset.frames_source(s.key, s.episode), size, lasts): s
             for s in missing
         }
         try:
@@ -154,7 +156,7 @@ def decode_all(
             raise
 
 
-def _decode(shard: Shard, source: RecordedFrames, size: Size | None) -> None:
+def _decode(shard: Shard, source: RecordedFrames, size: Size | None, lasts: bool) -> None:
     """Write one shard under another name and rename it when it is whole."""
     if source.count != shard.shape[0]:
         raise ValueError(
@@ -171,8 +173,9 @@ def _decode(shard: Shard, source: RecordedFrames, size: Size | None) -> None:
                         f"{source.path}: frames of {image.shape}, expected {shard.shape[1:]}"
                     )
                 file.write(np.ascontiguousarray(image).data)  # a decoder pads rows
-            file.flush()
-            os.fsync(file.fileno())
+            if lasts:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(name, shard.path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

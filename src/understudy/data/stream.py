@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import final
@@ -20,16 +20,18 @@ from understudy.data.cache import cache_root
 from understudy.data.frames import FrameCache
 from understudy.data.shards import WORKERS, Recordings, Size
 
+LOCK = ".lock"
+
 
 @final
 class StreamedFrames:
     """Frames by index, of which at most `budget` bytes are on the disk at a time.
 
-    Episodes that are asked for are decoded, those used longest ago give way; `expect` has them
-    decoded beforehand, by threads. `block` is the number of ticks that an `Order` should take for
-    one block and the next to fit. Whatever the order of reading, the frames are the same. They lie
-    in a folder of their own that goes with the object, after a crash when the next one is made.
-    Raises ValueError for a budget below four of the longest episodes.
+    Episodes that are asked for are decoded, others give way; `expect` has them decoded beforehand, by
+    threads. `block` is the number of ticks that an `Order` should take for one block and the next to
+    fit. Whatever the order of reading, the frames are the same. They lie in a folder of their own
+    that goes with the object, after a crash when the next one is made. Raises ValueError for a
+    budget below the longest episode.
     """
 
     def __init__(
@@ -46,14 +48,15 @@ class StreamedFrames:
         self._cache = FrameCache(dataset, keys, size, episodes, folder)
         self._bytes, self._budget = self._cache.bytes_of, budget
         longest = max(self._bytes, key=lambda i: self._bytes[i])
-        if budget < 4 * self._bytes[longest]:
+        if budget < self._bytes[longest]:
             raise ValueError(
-                f"{budget / 1e9:.2f} GB are too little for streaming: four of the longest episodes "
-                f"need {4 * self._bytes[longest] / 1e9:.2f} GB"
+                f"{budget / 1e6:,.1f} MB for decoded frames (--frames-gb, less what held-out episodes "
+                f"take) are too little: the longest episode has {self._bytes[longest] / 1e6:,.1f} MB"
             )
         ticks = int(dataset.lengths[longest])
-        self.block = budget * ticks // self._bytes[longest] // 2 - ticks
+        self.block = max(1, budget * ticks // self._bytes[longest] // 2 - ticks)
         self._decoded: OrderedDict[int, Future[None]] = OrderedDict()  # longest ago used first
+        self._expected: dict[int, None] = {}  # in the order of reading
 
     def gather(
         self, key: str, episode: NDArray[np.int64], tick: NDArray[np.int64]
@@ -62,34 +65,57 @@ class StreamedFrames:
 
         Waits for those that are not decoded yet; errors are those of `FrameCache`.
         """
-        wanted = np.unique(episode).tolist()
-        self._begin(wanted)
-        for i in wanted:
-            self._decoded[i].result()
-        return self._cache.gather(key, episode, tick)
+        parts: list[tuple[NDArray[np.bool_], NDArray[np.uint8]]] = []
+        for group in self._groups(np.unique(episode).tolist()):
+            self._begin(group, keep=group)
+            for i in group:
+                self._decoded[i].result()
+            rows = np.isin(episode, group)
+            parts.append((rows, self._cache.gather(key, episode[rows], tick[rows])))
+        if len(parts) == 1:
+            return parts[0][1]
+        frames = self._cache.gather(key, episode[:0], tick[:0])
+        frames = np.empty((len(episode), *frames.shape[1:]), np.uint8)
+        for rows, found in parts:
+            frames[rows] = found
+        return frames
 
     def expect(self, episodes: NDArray[np.int64], /) -> None:
-        """Begin to decode the episodes that are read next."""
-        self._begin([i for i in episodes.tolist() if i not in self._decoded])
+        """Decode the episodes that are read next, those that are soonest first, as far as they fit."""
+        self._expected = dict.fromkeys(episodes.tolist())
+        [soonest, *_] = self._groups([*self._expected])
+        self._begin(soonest, keep=soonest)
 
     def close(self) -> None:
         """Stop decoding and remove what was decoded."""
         self._close()
 
-    def _begin(self, episodes: Sequence[int]) -> None:
-        """Have episodes decoded; they count as used now."""
-        unknown = [i for i in episodes if i not in self._bytes]
-        if unknown:
-            raise KeyError(f"no frames of episode {unknown[0]} are streamed")
+    def _groups(self, episodes: Sequence[int]) -> list[list[int]]:
+        """Cut a list of episodes where the budget is full."""
+        groups, held = [[]], 0
+        for i in episodes:
+            if i not in self._bytes:
+                raise KeyError(f"no frames of episode {i} are streamed")
+            held += self._bytes[i]
+            if held > self._budget:
+                groups.append([])
+                held = self._bytes[i]
+            groups[-1].append(i)
+        return groups
+
+    def _begin(self, episodes: Sequence[int], keep: Collection[int]) -> None:
+        """Have episodes decoded; they count as used now, and those to keep are not dropped for them."""
         for i in episodes:
             if i not in self._decoded:
-                self._make_room(self._bytes[i], set(episodes))
+                self._make_room(self._bytes[i], keep)
                 self._decoded[i] = self._pool.submit(self._cache.decode, {i})
             self._decoded.move_to_end(i)
 
-    def _make_room(self, need: int, keep: set[int]) -> None:
+    def _make_room(self, need: int, keep: Collection[int]) -> None:
+        """Drop what was used longest ago, what is expected after all else."""
         held = sum(self._bytes[i] for i in self._decoded)
-        for i in [i for i in self._decoded if i not in keep]:
+        others = [i for i in self._decoded if i not in keep]
+        for i in sorted(others, key=lambda i: i in self._expected):
             if held + need <= self._budget:
                 return
             self._decoded.pop(i).exception()  # waits until nobody writes it any more
@@ -102,7 +128,10 @@ def _own_folder() -> tuple[Path, int]:
     root = cache_root()
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in root.glob("stream-*"):
-        lock = os.open(path, os.O_RDONLY)
+        try:
+            lock = os.open(path / LOCK, os.O_RDWR)
+        except FileNotFoundError:  # its owner was faster
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
@@ -111,7 +140,7 @@ def _own_folder() -> tuple[Path, int]:
         finally:
             os.close(lock)
     made = Path(tempfile.mkdtemp(prefix=".stream-", dir=root))
-    lock = os.open(made, os.O_RDONLY)
+    lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     return made.rename(root / made.name[1:]), lock
 

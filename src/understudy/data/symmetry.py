@@ -145,8 +145,8 @@ class MirroredFrames:
         return found
 
     def expect(self, episodes: NDArray[np.int64], /) -> None:
-        """Episodes that are read next, by numbers of these."""
-        self.frames.expect(np.unique(episodes % self.episodes))
+        """Episodes that are read next, those that are soonest first."""
+        self.frames.expect(np.array([*dict.fromkeys((episodes % self.episodes).tolist())]))
 
 
 def _require_known(

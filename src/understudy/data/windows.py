@@ -162,7 +162,7 @@ class Windows:
         if self.spec.cameras:
             batch = self.gather(self._order.draw(step))
             if self._streams and self._frames is not None:
-                self._frames.expect(self.episodes[self._order.upcoming(step)])
+                self._frames.expect(self.episodes[self._order.around(step)])
             return batch
         steps = max(1, BLOCK_SAMPLES // self.batch_size)
         first = step - step % steps

@@ -79,6 +79,7 @@ def windows_of(
     disk, they are streamed, see `StreamedFrames`. `progress(done, total)` counts the frames. Raises ValueError where there is
     nothing that it can read.
     """
+    part = group.part(batch_size)
     keys = tuple(inputs) or readable(config, dataset)
     if not keys:
         name = type(config).__name__
@@ -87,8 +88,7 @@ def windows_of(
     frames: Frames | None = None
     block = 0
     if spec.cameras:
-        sizes = FrameCache(dataset, spec.cameras, episodes=episodes).bytes_of
-        if frame_bytes and sum(sizes.values()) > frame_bytes:
+        if 0 < frame_bytes < sum(frame_sizes(dataset, keys, episodes)):
             frames = StreamedFrames(dataset, spec.cameras, frame_bytes, episodes=episodes)
             block = frames.block
         else:
@@ -107,10 +107,18 @@ def windows_of(
         past_end=past_end,
         spec=spec,
         episodes=episodes,
-        batch_size=group.part(batch_size),
+        batch_size=part,
         seed=seed,
         rank=group.rank,
         world_size=group.size,
         frames=frames,
         block=block,
     )
+
+
+def frame_sizes(
+    dataset: Dataset, inputs: Sequence[str], episodes: Sequence[int] | None = None
+) -> list[int]:
+    """Return how many bytes the decoded frames of each episode take, of `inputs` that are cameras."""
+    cameras = dataset.spec.only(inputs).cameras
+    return [*FrameCache(dataset, cameras, episodes=episodes).bytes_of.values()]

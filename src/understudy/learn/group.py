@@ -12,12 +12,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import final
 
 import torch
 from torch import Tensor
 
 GIVEN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by torchrun, and by hand on SLURM
+
+PATIENCE = timedelta(days=1)  # the first may decode a large dataset; who dies is noticed at once
 
 
 @final
@@ -34,9 +37,13 @@ class Group:
         if batch_size % self.size:
             raise ValueError(
                 f"--batch-size {batch_size} cannot be dealt evenly to {self.size} processes: take "
-                f"{batch_size // self.size * self.size or self.size} or another multiple"
+                f"{batch_size // self.size * self.size or self.size}, or another number of processes"
             )
         return batch_size // self.size
+
+    def use_gpu(self) -> None:
+        """Take one of this machine's GPUs for this process."""
+        torch.cuda.set_device(self.local_rank % torch.cuda.device_count())
 
     def average(self, values: Tensor) -> None:
         """Put the mean over the processes into `values`, on each of them, with the same bits."""
@@ -85,7 +92,8 @@ class Group:
             yield
         except RuntimeError as error:
             raise RuntimeError(
-                f"process {self.rank} of {self.size} ends, because another one has: {error}"
+                f"process {self.rank} of {self.size} ends, because another one has, or does not answer: "
+                f"{error}"
             ) from error
 
 
@@ -99,8 +107,6 @@ def joined() -> Iterator[Group]:
         yield ALONE
         return
     local = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local)
-    torch.distributed.init_process_group()
+    torch.distributed.init_process_group(timeout=PATIENCE)
     yield Group(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), local)
     torch.distributed.destroy_process_group()  # not after an error: the others would be waited for

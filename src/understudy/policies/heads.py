@@ -23,7 +23,10 @@ PLAYED_DEVIATION = (
 
 @final
 class Last(nn.Linear):
-    """A linear layer that computes in float32 wherever the network does not: its output is the answer."""
+    """A head's last layer: float32 where the network before it computes in bfloat16.
+
+    What it gives is the action, or a mixture's deviations, which are finer than bfloat16 resolves.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return float32 (*, outputs) of inputs (*, F)."""
@@ -71,7 +74,7 @@ class Regression(Head):
 
     def loss(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Mean L1 or L2 of normalised actions over the valid steps."""
-        difference = self._output(features).float() - self.normalizer(batch.actions)
+        difference = self._output(features) - self.normalizer(batch.actions)
         errors = difference.abs() if self.error == "l1" else difference.square()
         return {"total": masked_mean(errors.mean(-1), batch.valid)}
 
@@ -99,7 +102,7 @@ class Choices(Head):
 
     def loss(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy over the valid steps, and in evaluation the share that is right."""
-        logits = self.logits(features).flatten(0, 2).float()  # (B * H * A, choices)
+        logits = self.logits(features).flatten(0, 2)  # (B * H * A, choices)
         targets = batch.actions.flatten()  # (B * H * A,)
         errors = functional.cross_entropy(logits, targets, reduction="none")
         losses = {"total": masked_mean(errors.view(batch.actions.shape).mean(-1), batch.valid)}
