@@ -42,6 +42,7 @@ def rows(
     unit: str,
     *,
     less_is_faster: bool = False,
+    memory: bool = True,
 ) -> list[results.Row]:
     """A row for each case: its figure, its memory, and if it is ours the ratio to `peer`.
 
@@ -54,6 +55,7 @@ def rows(
             ratios = [t[0] / m[0] if less_is_faster else m[0] / t[0] for m, t in pairs]
             made.append(results.median_row(case, "ratio_to_peer", ratios, "ratio", [0]))
         made.append(results.median_row(case, metric, [value for value, _ in runs], unit, [0]))
-        memory = [gib for _, gib in runs]
-        made.append(results.median_row(case, "peak_memory", memory, "GiB", [0]))
+        if memory:
+            peaks = [gib for _, gib in runs]
+            made.append(results.median_row(case, "peak_memory", peaks, "GiB", [0]))
     return made

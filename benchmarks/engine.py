@@ -40,7 +40,7 @@ def main() -> None:
         module, python = modules[name]
         rows += module.measure(name, getattr(given, python))
         print(name, [(r["case"], r["metric"], round(r["value"], 3)) for r in rows], flush=True)
-    ends = ("", "-float32", "-h264", "-lerobot", "-lerobot-h264", "-robomimic")
+    ends = ("", "-float32", "-lerobot", "-h264", "-h264-lerobot", "-robomimic")
     results.write(
         "engine",
         "python benchmarks/engine.py --lerobot PYTHON --robomimic PYTHON",

@@ -6,10 +6,13 @@ observations and 16 actions, drawn at random, in batches of 32. LeRobot: its loa
 workers, torchcodec or pyav, whichever is fastest. `loader-cached` reads frames that were decoded before
 (`FrameCache`), from the operating system's cache of files as theirs; `loader-mp4` decodes the video
 files while it reads, one epoch with room for two thirds of the frames (`StreamedFrames`), beginning to
-end. LeRobot's batches are float32 in 0..1, ours uint8, which the policy converts.
+end, with samples drawn within blocks of episodes. A batch ends as it is handed to the policies: ours
+uint8, which they crop and convert, LeRobot's float32 in 0..1; `-float32` converts whole frames on our
+side too.
 
 `recording` takes frames of one camera that lie in memory, encodes while they come and ends with durable
-episodes; both with their default codec, LeRobot with `streaming_encoding`, and beside it with h264.
+episodes; LeRobot with `streaming_encoding`, and what it stored is counted. Its codec is AV1 by default,
+ours h264 with libx264's `veryfast`; `recording-h264` is the ratio to its h264 (crf 30, a slower preset).
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from peers.timing import report
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
 from understudy.data.stream import StreamedFrames
-from understudy.data.windows import Windows
+from understudy.data.windows import Batch, Windows
 from understudy.episode import Episode
 from understudy.learn.ahead import Ahead
 from understudy.spec import STATE, Signal, Spec
@@ -81,7 +83,7 @@ def record(folder: str, pictures: str, episodes: int, cameras: int) -> float:
     return episodes * len(images) / (time.perf_counter() - began)
 
 
-def cached(folder: str) -> float:
+def cached(folder: str, converts: bool) -> float:
     """Samples a second."""
     dataset = Dataset.open(Path(folder))
     made = _windows(dataset, FrameCache.build(dataset, dataset.spec.cameras), 0)
@@ -90,12 +92,12 @@ def cached(folder: str) -> float:
         while not began or time.perf_counter() - began < SECONDS:
             if step == 3:
                 began, count = time.perf_counter(), 0
-            count += len(ahead.take(step))
+            count += _seen(ahead.take(step), converts)
             step += 1
     return count / (time.perf_counter() - began)
 
 
-def streamed(folder: str) -> float:
+def streamed(folder: str, converts: bool) -> float:
     """Samples a second of one epoch."""
     dataset = Dataset.open(Path(folder))
     room = EPISODES * TICKS * len(CAMERAS) * int(np.prod(SIZE)) * 2 // 3
@@ -105,8 +107,16 @@ def streamed(folder: str) -> float:
     steps = len(made) // BATCH
     with Ahead(made, steps) as ahead:
         for step in range(steps):
-            ahead.take(step)
+            _seen(ahead.take(step), converts)
     return steps * BATCH / (time.perf_counter() - began)
+
+
+def _seen(batch: Batch, converts: bool) -> int:
+    """Return how many samples there are; on request convert their frames."""
+    if converts:
+        for key in CAMERAS:
+            batch.observations[key].float().div_(255)
+    return len(batch)
 
 
 def _windows(dataset: Dataset, frames: FrameCache | StreamedFrames, block: int) -> Windows:
@@ -120,8 +130,14 @@ def lerobot_reads(python: Path, folder: str) -> comparison.Run:
     for backend in ("torchcodec", "pyav"):
         for workers in (0, 2):
             words = {**asked, "backend": backend, "workers": workers, "seconds": SECONDS}
-            with suppress(RuntimeError):  # torchcodec needs libraries that are not everywhere
+            try:
                 runs.append(comparison.theirs(python, "lerobot_data.py", ["read", words]))
+            except RuntimeError as error:
+                if "load" not in str(error) or backend == "pyav":
+                    raise
+                print("torchcodec does not load here", flush=True)
+            else:
+                print(f"LeRobot, {backend}, {workers} workers: {runs[-1][0]:.0f}", flush=True)
     return max(runs)
 
 
@@ -133,32 +149,48 @@ def measure(name: str, python: Path) -> list[results.Row]:
         pictures = f"{folder}/pictures.npy"
         np.save(pictures, moving_pictures()[:TICKS])
         if name == "recording":
-            for run in range(REPEATS):
-                _both_record(python, folder, pictures, run, found)
-            return comparison.rows(found, "recording-lerobot", "frames_per_s", "frames/s")
+            return _recording(python, Path(folder), pictures)
         data = f"{folder}/data"
         record(data, pictures, EPISODES, len(CAMERAS))
         what = "cached" if name == "loader-cached" else "streamed"
         for _ in range(REPEATS):
-            run = comparison.ours(__file__, [what, {"folder": data}])
-            found.setdefault(name, []).append(run)
+            for case, converts in ((name, False), (f"{name}-float32", True)):
+                asked = {"folder": data, "converts": converts}
+                found.setdefault(case, []).append(comparison.ours(__file__, [what, asked]))
             found.setdefault(f"{name}-lerobot", []).append(lerobot_reads(python, data))
-    return comparison.rows(found, f"{name}-lerobot", "samples_per_s", "samples/s")
+    return comparison.rows(found, f"{name}-lerobot", "samples_per_s", "samples/s", memory=False)
 
 
-def _both_record(
-    python: Path, folder: str, pictures: str, run: int, found: dict[str, list[comparison.Run]]
-) -> None:
+def _recording(python: Path, folder: Path, pictures: str) -> list[results.Row]:
+    """Time recorders in turn, and weigh what they left."""
     asked = {"pictures": pictures, "episodes": 5}
-    here = {**asked, "folder": f"{folder}/ours{run}", "cameras": 1}
-    found.setdefault("recording", []).append(comparison.ours(__file__, ["record", here]))
-    for case, options in (
-        ("recording-lerobot", {}),
-        ("recording-lerobot-h264", {"vcodec": "h264"}),
-    ):
-        there = {**asked, "folder": f"{folder}/{case}{run}", "rate": RATE, "options": options}
-        run_of_theirs = comparison.theirs(python, "lerobot_data.py", ["record", there])
-        found.setdefault(case, []).append(run_of_theirs)
+    found: dict[str, list[comparison.Run]] = {}
+    sizes: dict[str, float] = {}
+    peers = {"recording-lerobot": {}, "recording-h264-lerobot": {"vcodec": "h264"}}
+    for run in range(REPEATS):
+        here = {**asked, "folder": str(folder / f"ours{run}"), "cameras": 1}
+        ours = comparison.ours(__file__, ["record", here])
+        for case in ("recording", "recording-h264"):
+            found.setdefault(case, []).append(ours)
+            sizes[case] = _bytes(folder / f"ours{run}")
+        for case, options in peers.items():
+            place = str(folder / f"{case}{run}")
+            there = {**asked, "folder": place, "rate": RATE, "options": options}
+            run_of_theirs = comparison.theirs(python, "lerobot_data.py", ["record", there])
+            found.setdefault(case, []).append(run_of_theirs)
+            sizes[case] = _bytes(Path(place))
+    rows: list[results.Row] = []
+    for case in ("recording", "recording-h264"):
+        pair = {name: found[name] for name in (case, f"{case}-lerobot")}
+        rows += comparison.rows(pair, f"{case}-lerobot", "frames_per_s", "frames/s")
+        for name in pair:
+            weight = sizes[name] / (5 * TICKS)
+            rows.append(results.median_row(name, "bytes_per_frame", [weight], "B", [0]))
+    return rows
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.mp4"))
 
 
 if __name__ == "__main__":

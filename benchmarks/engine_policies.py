@@ -3,9 +3,10 @@
 `lerobot_act` and `lerobot_diffusion` are LeRobot's networks, number for number
 (tests/policies/test_lerobot.py); states of 14 numbers, an environment's of 14, actions of 14, made up
 and in memory on both sides. A step of theirs is what their script does, with their optimiser and
-without their processors, which normalise; ours is one of `understudy train` and includes that. Both
-with two threads; bfloat16 is what `--precision auto` takes where the processor has it, and a row of its
-own is in float32. Predictions: one chunk for one robot in float32, the better of one and two threads on
+without their processors, which normalise; ours is one of `understudy train` without the average of the
+weights, which theirs does not keep, and includes normalising. Both with two threads; theirs in float32,
+its default, ours in bfloat16, which `--precision auto` takes where the processor has it, and in a row of
+its own in float32. Predictions: one chunk for one robot in float32, the better of one and two threads on
 each side.
 """
 

@@ -36,7 +36,8 @@ from understudy.policies.flow import FlowConfig
 from understudy.spec import STATE, Signal, Spec
 
 CAMERAS = ("observation.images.front", "observation.images.wrist")
-TICKS, RATE, REPEATS, SECONDS, LEAST_STEPS = 200, 10.0, 3, 8.0, 5
+TICKS, RATE, REPEATS, SECONDS, LEAST_STEPS = 200, 10.0, 3, 8.0, 10
+CALIBRATED = 6  # steps that are done beforehand
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
@@ -98,11 +99,11 @@ def record(folder: Path, point: Point) -> None:
 
 
 def train(folder: str, point: Point) -> None:
-    """Print steps a second and the peak of memory in GiB."""
+    """Print steps a second and the peak of memory in GiB, of all processes together."""
     torch.set_num_threads(point.threads)
     config = FlowConfig(denoiser=DenoiserConfig(widths=point.widths))
     learning = LearnConfig(
-        steps=10**6, batch_size=point.batch, precision="auto", report_every=1, past_end="held"
+        batch_size=point.batch, precision="auto", past_end="held", warmup_steps=0
     )
     with joined() as group:
         windows = windows_of(
@@ -111,19 +112,21 @@ def train(folder: str, point: Point) -> None:
         torch.manual_seed(0)
         policy = config.build(windows.spec)
         policy.prepare(windows)
-        reports = learn(policy, windows, learning, group=group)
-        for _ in range(3):
-            next(reports)
-        steps, began = 0, time.perf_counter()
-        enough = torch.zeros(1)
-        while not enough:
-            next(reports)
-            steps += 1
-            enough += steps >= LEAST_STEPS and time.perf_counter() - began > SECONDS
-            group.average(enough)  # the processes stop at the same step
+        few = replace(learning, steps=CALIBRATED)
+        began = time.perf_counter()
+        for _ in learn(policy, windows, few, group=group):
+            pass
+        step_s = torch.tensor([(time.perf_counter() - began) / CALIBRATED])
+        group.average(step_s)  # the processes do as many steps
+        steps = max(LEAST_STEPS, int(SECONDS / float(step_s)))
+        began = time.perf_counter()
+        for _ in learn(policy, windows, replace(learning, steps=steps), group=group):
+            pass
         rate = steps / (time.perf_counter() - began)
+        peak = torch.tensor([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20])
+        group.average(peak)
         if not group.rank:
-            print(json.dumps([rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+            print(json.dumps([rate, float(peak) * group.size]))
 
 
 def measured(folder: Path, point: Point) -> tuple[float, float]:
