@@ -14,7 +14,9 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import results
+from numpy.typing import NDArray
 from pusht import HELD_OUT, SEEDS, STARTS, understudy
 
 from understudy.data.formats.pusht import mirrored
@@ -64,6 +66,27 @@ def report_of(folder: Path, name: str, task: str, seed: int) -> Report:
     return Report.from_json(place / "report.json")
 
 
+def rows_of(folder: Path, metric: str, difference: str, unit: str) -> list[results.Row]:
+    """Each policy on each task, and the paired difference; over both tasks one figure a seed and start."""
+
+    def values(name: str, task: str) -> list[NDArray[np.float64]]:
+        reports = [report_of(folder, name, task, seed) for seed in SEEDS]
+        return [np.asarray(r.scores if metric == "score" else r.successes, float) for r in reports]
+
+    rows: list[results.Row] = []
+    apart: list[list[NDArray[np.float64]]] = []
+    for task in TASKS:
+        single, both = values(task, task), values("both", task)
+        apart.append([b - s for b, s in zip(both, single, strict=True)])
+        for case, found in ((f"single-{task}", single), (f"both-{task}", both)):
+            rows.append(results.estimate_row(case, metric, pooled_mean(found), unit, SEEDS))
+        change = pooled_mean(apart[-1])
+        rows.append(results.estimate_row(f"both-{task}", difference, change, unit, SEEDS))
+    means = [np.mean(pair, axis=0) for pair in zip(*apart, strict=True)]  # of a seed's two tasks
+    rows.append(results.estimate_row("both", difference, pooled_mean(means), unit, SEEDS))
+    return rows
+
+
 def main() -> None:
     """Train what is missing and write the rows."""
     parser = argparse.ArgumentParser(description="two tasks, one policy")
@@ -73,22 +96,8 @@ def main() -> None:
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(train, folder, name, seed) for name in STEPS for seed in SEEDS]:
             done.result()
-    rows: list[results.Row] = []
-    differences = []
-    for task in TASKS:
-        single = [report_of(folder, task, task, seed).scores for seed in SEEDS]
-        both = [report_of(folder, "both", task, seed).scores for seed in SEEDS]
-        apart = [b - s for b, s in zip(both, single, strict=True)]
-        differences += apart
-        for case, scores in ((f"single-{task}", single), (f"both-{task}", both)):
-            rows.append(results.estimate_row(case, "score", pooled_mean(scores), "1", SEEDS))
-        difference = pooled_mean(apart)
-        rows.append(
-            results.estimate_row(f"both-{task}", "score_minus_single", difference, "1", SEEDS)
-        )
-    rows.append(
-        results.estimate_row("both", "score_minus_single", pooled_mean(differences), "1", SEEDS)
-    )
+    rows = rows_of(folder, "score", "score_minus_single", "1")
+    rows += rows_of(folder, "success_rate", "success_minus_single", "share")
     results.write("multi_task", "python benchmarks/multi_task.py --folder runs/pusht", rows)
 
 

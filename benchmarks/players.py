@@ -2,9 +2,12 @@
 
     python benchmarks/players.py --folder runs/pusht
 
-Needs the runs `act` of benchmarks/pusht.py in --folder: ACT, whose own player is the ensemble.
+Needs the runs `act` and `flow` of benchmarks/pusht.py in --folder: ACT, whose own player is the
+ensemble and which always predicts the same, and flow, whose chunks differ from noise to noise, so that
+an ensemble averages different ways.
 *Roughness* is the mean length of the second difference of the commands, in pixels per tick squared:
-0 for a straight line at constant speed. *Calls* are predictions for one episode, per 100 ticks. 100
+0 for a straight line at constant speed; an episode ends when the task is done. *Calls* are
+predictions for one world, per 100 ticks. 100
 starts from seed 100,000, three training seeds.
 """
 
@@ -14,6 +17,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import results
@@ -26,11 +30,14 @@ from understudy.statistics import pooled_mean
 from understudy.tasks import make_task
 
 STARTS = range(100_000, 100_100)
-PLAYERS = {
-    **{f"chunks-{n}": {"player": "chunks", "execute": n} for n in (1, 4, 8, 16)},
-    "ensemble-0.01": {"player": "ensemble", "decay": 0.01},
-    "ensemble-0.1": {"player": "ensemble", "decay": 0.1},
-    "ensemble--0.1": {"player": "ensemble", "decay": -0.1},
+PLAYERS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"chunks-{n}": ("act", {"player": "chunks", "execute": n}) for n in (1, 4, 8, 16)},
+    **{
+        f"ensemble-{decay}": ("act", {"player": "ensemble", "decay": decay})
+        for decay in (0.01, 0.1, -0.1)
+    },
+    **{f"flow-chunks-{n}": ("flow", {"player": "chunks", "execute": n}) for n in (1, 8)},
+    "flow-ensemble-0.01": ("flow", {"player": "ensemble", "decay": 0.01}),
 }
 
 
@@ -39,9 +46,15 @@ def roughness(episode: Episode) -> float:
     return float(np.linalg.norm(np.diff(episode.actions, n=2, axis=0), axis=1).mean())
 
 
-def played(folder: Path, options: dict[str, object], seed: int) -> Sequence[Episode]:
+def calls_of(episodes: Sequence[Episode], execute: int) -> float:
+    """Predictions for 100 ticks: one for each chunk that was begun."""
+    ticks = [len(episode) for episode in episodes]
+    return 100 * sum(-(-count // execute) for count in ticks) / sum(ticks)
+
+
+def played(folder: Path, policy: str, options: dict[str, Any], seed: int) -> Sequence[Episode]:
     """The rollouts of one training seed by one player."""
-    actor = PolicyActor(checkpoint=find_checkpoint(folder / f"act-{seed}" / "run"))
+    actor = PolicyActor(checkpoint=find_checkpoint(folder / f"{policy}-{seed}" / "run"))
     actor = replace(actor, **options)
     return list(Pool(2).rollouts(make_task("pusht"), actor, STARTS))
 
@@ -52,8 +65,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="runs of benchmarks/pusht.py")
     folder = parser.parse_args().folder
     rows: list[results.Row] = []
-    for name, options in PLAYERS.items():
-        shown = [played(folder, options, seed) for seed in SEEDS]
+    for name, (policy, options) in PLAYERS.items():
+        shown = [played(folder, policy, options, seed) for seed in SEEDS]
         measures = {
             "score": ([np.array([e.rewards.max() for e in part]) for part in shown], "1"),
             "success_rate": (
@@ -64,8 +77,8 @@ def main() -> None:
         }
         for metric, (values, unit) in measures.items():
             rows.append(results.estimate_row(name, metric, pooled_mean(values), unit, SEEDS))
-        calls = 100 / options["execute"] if options["player"] == "chunks" else 100.0
-        rows.append(results.median_row(name, "calls", [calls], "per 100 ticks", []))
+        calls = [calls_of(part, options.get("execute", 1)) for part in shown]
+        rows.append(results.median_row(name, "calls", calls, "per 100 ticks", SEEDS))
         print(name, {m: pooled_mean(v).value for m, (v, _) in measures.items()}, flush=True)
     results.write("players", "python benchmarks/players.py --folder runs/pusht", rows)
 

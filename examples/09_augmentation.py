@@ -1,4 +1,4 @@
-"""Augmentation: noise on what is seen, colours and small shifts of frames; actions stay as they are."""
+"""Augmentation: noise on vectors; colours and small shifts of frames, where there are any."""
 
 from pathlib import Path
 

@@ -29,6 +29,15 @@ def test_a_constant_dimension_is_shifted_and_not_blown_up(mode):
     assert normalizer(torch.tensor([[300.0], [300.5]])).tolist() == [[0.0], [0.5]]
 
 
+@pytest.mark.parametrize("mode", ["mean_std", "min_max"])
+def test_what_hardly_moved_is_not_magnified_without_end(mode):
+    resting = 1 + 1e-5 * torch.randn(100, 1)
+    drifted = fitted(resting, mode)(torch.tensor([[1.01]]))
+    assert 9 < float(drifted) < 11
+    fine = torch.tensor([[0.0], [1e-5]])  # small, and all that there is
+    assert fitted(fine, "min_max")(fine).tolist() == [[-1.0], [1.0]]
+
+
 def test_a_normaliser_that_was_never_fitted_raises():
     with pytest.raises(RuntimeError, match="prepare"):
         Normalizer(2, "mean_std")(torch.zeros(1, 2))

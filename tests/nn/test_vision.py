@@ -114,8 +114,15 @@ def test_the_reader_crops_at_random_in_training_and_in_the_centre_in_use():
     assert len({reader(frames).sum().item() for _ in range(8)}) > 4
 
 
+@pytest.mark.parametrize(("crop", "shape", "size"), [(0.875, (96, 96, 3), (84, 84)), (0.875, (240, 320, 3), (210, 280)), (84, (240, 320, 3), (84, 84)), (0, (24, 40, 3), (24, 40))])  # fmt: skip
+def test_a_crop_is_a_share_of_each_side_or_a_square(crop, shape, size):
+    reader = FrameReader(VisionConfig(crop=crop), shape)
+    assert reader.size == size
+    reader.eval()(torch.zeros(1, 1, *shape, dtype=torch.uint8))
+
+
 def test_a_crop_larger_than_the_frames_is_refused():
-    with pytest.raises(ValueError, match="crop 33 is larger"):
+    with pytest.raises(ValueError, match="crop 33: frames are"):
         FrameReader(VisionConfig(crop=33), (32, 40, 3))
 
 

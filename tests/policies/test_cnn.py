@@ -167,5 +167,5 @@ def test_sizes_that_cannot_be_are_refused(wrong):
 
 
 def test_a_crop_larger_than_a_frame_is_refused():
-    with pytest.raises(ValueError, match="crop 25 is larger"):
+    with pytest.raises(ValueError, match="crop 25: frames are"):
         CnnConfig(crop=25).build(MOVING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -43,6 +44,14 @@ def clone(
     *_, last = learn(policy, windows, learning)
     policy.load_state_dict(averaged_weights(policy, last.state))
     return policy.eval()
+
+
+def learning_of(config: PolicyConfig, preset: str = "small", **changes: Any) -> LearnConfig:
+    """Return how a preset of this policy is trained, as `understudy train` does, but for `changes`.
+
+    Raises KeyError for an unknown preset, TypeError for a field that `LearnConfig` does not have.
+    """
+    return LearnConfig(**{**config.presets[preset].learn, **changes})
 
 
 def with_tasks(config: PolicyConfig, dataset: Dataset) -> PolicyConfig:

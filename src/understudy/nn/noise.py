@@ -5,7 +5,7 @@ Targets: the noise (Ho et al. 2020, arXiv 2006.11239), the clean sample, or the 
 Ho 2022, arXiv 2202.00512). Ways back: DDPM (Ho et al.), DDIM (Song et al. 2020, arXiv 2010.02502)
 and DPM-Solver++ of second order, multistep (Lu et al. 2022, arXiv 2211.01095). Rectified flow: Liu
 et al. 2022 (arXiv 2209.03003). Clean estimates are clipped to [-1, 1], the box that actions are
-normalised to (Chi et al. 2023). Equal to diffusers 0.42.1 (tests/nn/test_noise.py).
+normalised to (Chi et al. 2023). How far diffusers 0.42.1 agrees: docs/policies/diffusion.md.
 """
 
 from __future__ import annotations

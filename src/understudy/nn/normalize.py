@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 Mode = Literal["mean_std", "min_max"]
 
-RANGE_FLOOR = 1e-7
+RANGE_FLOOR = 1e-7  # below it a range counts as none
+SHARE_FLOOR = 1e-3  # of the greatest magnitude: finer differences are not magnified further
 
 
 @final
@@ -18,7 +19,9 @@ class Normalizer(nn.Module):
 
     `mean_std` as in robomimic and ACT; `min_max` as in Diffusion Policy (Chi et al. 2023), whose
     samples are clipped to that box. A constant dimension is shifted to 0, never scaled up, and comes
-    back as the constant: its scale is 0. The buffers begin as NaN, so that forgetting `fit` cannot
+    back as the constant: its scale is 0. A joint that hardly moved is not magnified without end
+    either, so that a little drift is not taken for a long way: ACT has a floor of 0.01 under the
+    deviation, in whatever unit; here it is a thousandth of the greatest magnitude. The buffers begin as NaN, so that forgetting `fit` cannot
     pass for an answer.
     """
 
@@ -35,14 +38,16 @@ class Normalizer(nn.Module):
     @torch.no_grad()
     def fit(self, mean: Tensor, std: Tensor, least: Tensor, most: Tensor) -> None:
         """Set offset and scale from a signal's exact statistics, each (D,)."""
+        magnitude = torch.maximum(least.abs(), most.abs())
         if self.mode == "mean_std":
-            offset, scale, floor = mean, std, 1e-6 * torch.maximum(least.abs(), most.abs())
+            offset, scale, floor = mean, std, 1e-6 * magnitude
         else:
             offset, scale = (least + most) / 2, (most - least) / 2
             floor = torch.full_like(scale, RANGE_FLOOR)
         constant = scale <= floor
+        least_scale = torch.maximum(scale, SHARE_FLOOR * magnitude)
         self.offset.copy_(offset)
-        self.scale.copy_(torch.where(constant, torch.zeros_like(scale), scale))
+        self.scale.copy_(torch.where(constant, torch.zeros_like(scale), least_scale))
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalise (..., D)."""

@@ -37,8 +37,9 @@ class VisionConfig:
     """Numbers that a frame becomes."""
     keypoints: int = 32
     """Places that the spatial softmax looks for."""
-    crop: int = 0
-    """Side of the square that is seen: anywhere in training, the centre in use; 0: all of it."""
+    crop: float = 0
+    """What is seen, anywhere in training, the centre in use: a square of so many pixels, or below 1
+    that share of each side; 0: all of it."""
     pretrained: str = ""
     """A safetensors file with the encoder's weights under torchvision's names; none: random."""
 
@@ -79,9 +80,7 @@ class FrameReader(nn.Module):
         super().__init__()
         if len(shape) != 3 or shape[2] != 3:
             raise ValueError(f"frames must be (Y, X, 3), got {shape}")
-        if config.crop > min(shape[:2]):
-            raise ValueError(f"crop {config.crop} is larger than the frames, {shape[:2]}")
-        self.config = config
+        self.config, self.size = config, crop_size(config.crop, shape)
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN), persistent=False)
         self.register_buffer("deviation", 255 * torch.tensor(PIXEL_DEVIATION), persistent=False)
         self.network = _small() if config.encoder == "small" else Resnet18()
@@ -95,7 +94,7 @@ class FrameReader(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Return (B * K, C, y, x)."""
         if self.config.crop:
-            frames = crop(frames, (self.config.crop, self.config.crop), self.training)
+            frames = crop(frames, self.size, self.training)
         pixels = (frames.flatten(0, 1).float() - self.mean) / self.deviation
         return self.network(pixels.permute(0, 3, 1, 2))  # channels last in memory
 
@@ -114,6 +113,21 @@ class SpatialSoftmax(nn.Module):
         weight = maps.flatten(2).softmax(-1).view(maps.shape)
         row, column = (torch.linspace(-1, 1, n, device=maps.device) for n in maps.shape[2:])
         return torch.cat([weight.sum(2) @ column, weight.sum(3) @ row], 1)  # (N, 2 P)
+
+
+def crop_size(crop: float, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return (Y, X) of what is seen of frames of a shape; raises ValueError where it does not fit."""
+    rows, columns = shape[:2]
+    if crop == 0:
+        return rows, columns
+    if crop < 1:
+        return max(1, round(crop * rows)), max(1, round(crop * columns))
+    if crop != int(crop) or crop > min(rows, columns):
+        raise ValueError(
+            f"crop {crop:g}: frames are {shape[:2]}; expected a share below 1, or whole pixels that "
+            "are not more than the shorter side"
+        )
+    return int(crop), int(crop)
 
 
 def crop(frames: Tensor, size: tuple[int, int], is_random: bool) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.data.windows import TASK, Batch, Windows
-from understudy.nn.vision import crop
+from understudy.nn.vision import crop, crop_size
 from understudy.policies.base import Policy, PolicyConfig, Preset
 from understudy.policies.heads import Choices, Error, Regression
 from understudy.policies.observe import TASK_FEATURES, VectorInput, require_tasks
@@ -47,8 +47,9 @@ class CnnConfig(PolicyConfig):
     """Units of the layer after them."""
     dropout: float = 0.0
     """Share of hidden units switched off in training."""
-    crop: int = 0
-    """Side of the square that is seen: anywhere in training, the centre in use; 0: all of it."""
+    crop: float = 0
+    """What is seen, anywhere in training, the centre in use: a square of so many pixels, or below 1
+    that share of each side; 0: all of it."""
     loss: Error = "l1"
     """Error of continuous actions; a discrete action takes the cross-entropy."""
 
@@ -113,7 +114,8 @@ class Cnn(Policy):
         for key, trunk in zip(self.cameras, self.trunks, strict=True):
             frames = observations[key]  # (B, K, Y, X, 3)
             if self.config.crop:
-                frames = crop(frames, (self.config.crop, self.config.crop), self.training)
+                size = crop_size(self.config.crop, tuple(frames.shape[2:]))
+                frames = crop(frames, size, self.training)
             stacked = frames.movedim(1, 3).flatten(3)  # (B, Y, X, K * 3)
             pixels = stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
             parts.append(trunk(pixels).flatten(1))
@@ -131,9 +133,7 @@ def _trunk(config: CnnConfig) -> nn.Module:
 
 def _outputs(config: CnnConfig, shape: tuple[int, ...]) -> int:
     """Numbers that a camera of this shape becomes; raises ValueError where a crop does not fit."""
-    if config.crop > min(shape[:2]):
-        raise ValueError(f"crop {config.crop} is larger than the frames, {shape[:2]}")
-    rows, columns = (config.crop or side for side in shape[:2])
+    rows, columns = crop_size(config.crop, shape)
     for _ in config.channels:
         rows, columns = -(-rows // 2), -(-columns // 2)
     return rows * columns * config.channels[-1]

@@ -37,7 +37,7 @@ class FlowConfig(PolicyConfig):
             "paper": Preset(
                 policy={
                     "denoiser": DenoiserConfig(widths=(256, 512, 1024), dropout=0.0),
-                    "vision": VisionConfig(encoder="resnet18", crop=84),
+                    "vision": VisionConfig(encoder="resnet18", crop=0.875),
                     "inference_steps": 8,
                 },
                 learn=PAPER_TRAINING,
