@@ -8,7 +8,8 @@ at most 1; *success* is a coverage above 0.95; 200 starts from seed 100,000, the
 What was chosen was chosen on selection seeds. Minutes are the processor time of the training
 command on one thread, which is what it takes on one core; two run side by side on two cores. What
 lies in --folder is not trained again, so that the hours can be spread; the rows of cases that are
-whole are written.
+whole are written; `recipe.json` beside each run says how it was trained and at which commit, and a
+run of another recipe is refused. What a policy is distilled from counts towards its minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ SEEDS = [0, 1, 2]
 STARTS = 200
 HELD_OUT = 0.03
 EPISODES = 199
-HELD = ("--past-end", "held")  # as the presets of the denoisers have it
+# The end held and noise as the presets of the denoisers have them.
+USUAL = ("--steps", "8000", "--vector-noise", "0.02", "--past-end", "held")
 # Twice the demonstrations need less to keep them from being learnt by heart.
 MIRRORED = ("--dropout", "0.1", "--vector-noise", "0", "--mirror", *MIRROR)
 
@@ -69,13 +71,10 @@ PIXELS = Case(
 )
 CASES = {
     "knn": Case("knn", ("--k", "1", "--horizon", "16"), execute=16),
-    "mlp": Case("mlp", ("--horizon", "16", "--depth", "4", "--steps", "8000", *HELD)),
-    "gaussian": Case(
-        "gaussian",
-        ("--horizon", "16", "--depth", "4", "--steps", "8000", "--vector-noise", "0.02", *HELD),
-    ),
-    "lstm": Case("lstm", ("--horizon", "16", "--history", "10", "--steps", "8000", *HELD)),
-    "act": Case("act", ("--steps", "8000", "--vector-noise", "0.02", *HELD)),
+    "mlp": Case("mlp", ("--horizon", "16", "--depth", "4", *USUAL)),
+    "gaussian": Case("gaussian", ("--horizon", "16", "--depth", "4", *USUAL)),
+    "lstm": Case("lstm", ("--horizon", "16", "--history", "10", *USUAL)),
+    "act": Case("act", USUAL),
     "diffusion": Case("diffusion", ("--steps", "9000")),
     "residual": Case("flow", ("--network", "residual", "--steps", "9000")),
     "flow": Case("flow", ("--steps", "9000")),
@@ -102,9 +101,10 @@ CASES = {
 def measure(name: str, case: Case, seed: int, folder: Path) -> None:
     """Train and evaluate one policy with one seed, unless that is done."""
     place = folder / f"{name}-{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    require_same_recipe(case, place)
     if (place / "report" / "report.json").exists():
         return
-    place.mkdir(parents=True, exist_ok=True)
     actor = place / "run"
     if case.earlier[0]:
         source = folder / f"{case.earlier[0]}-{seed}"
@@ -121,6 +121,17 @@ def measure(name: str, case: Case, seed: int, folder: Path) -> None:
     )  # fmt: skip
     report = Report.from_json(place / "report" / "report.json")
     print(f"{name}-{seed}: {report.mean_score}", flush=True)
+
+
+def require_same_recipe(case: Case, place: Path) -> None:
+    """Note how a run is trained; raises ValueError where one of another recipe lies in its place."""
+    recipe = json.loads(json.dumps({"case": asdict(case), "held_out": HELD_OUT, "starts": STARTS}))
+    kept = place / "recipe.json"
+    if not kept.exists():
+        kept.write_text(json.dumps({**recipe, "commit": results.commit()}, indent=1))
+    found = json.loads(kept.read_text())
+    if {key: found[key] for key in recipe} != recipe:
+        raise ValueError(f"{place} was trained otherwise, see its recipe.json: remove it")
 
 
 def train(case: Case, seed: int, folder: Path, place: Path) -> float:
@@ -155,7 +166,7 @@ def rows_of(name: str, case: Case, folder: Path) -> list[results.Row]:
     if not all((place / "report" / "report.json").exists() for place in places):
         return []
     reports = [Report.from_json(place / "report" / "report.json") for place in places]
-    minutes = [json.loads((place / "minutes.json").read_text()) for place in places]
+    minutes = [minutes_of(case, place) for place in places]
     score = pooled_mean([report.scores for report in reports])
     success = pooled_mean([np.asarray(report.successes) for report in reports])
     return [
@@ -163,6 +174,21 @@ def rows_of(name: str, case: Case, folder: Path) -> list[results.Row]:
         results.estimate_row(name, "success_rate", success, "share", case.seeds),
         results.median_row(name, "train_minutes", minutes, "min", list(case.seeds)),
     ]
+
+
+def minutes_of(case: Case, place: Path) -> float:
+    """Of a training, and of the one that it was distilled from."""
+    own = json.loads((place / "minutes.json").read_text())
+    if not case.teacher:
+        return own
+    seed = place.name.rpartition("-")[2]
+    return own + json.loads((place.parent / f"{case.teacher}-{seed}/minutes.json").read_text())
+
+
+def commits_of(name: str, case: Case, folder: Path) -> str:
+    """The commit, or commits, at which a case was measured."""
+    files = [folder / f"{name}-{seed}" / "recipe.json" for seed in case.seeds]
+    return ", ".join(sorted({json.loads(file.read_text())["commit"] for file in files}))
 
 
 def run_all(names: Sequence[str], folder: Path) -> None:
@@ -193,9 +219,11 @@ def main() -> None:
             log = given.folder / "import.log"
             understudy("data", "import", given.data, place, *cameras, log=log)
     run_all(given.only, given.folder)
-    rows = [row for name, case in CASES.items() for row in rows_of(name, case, given.folder)]
+    found = {name: rows_of(name, CASES[name], given.folder) for name in given.only}
+    commits = {name: commits_of(name, CASES[name], given.folder) for name in found if found[name]}
+    rows = [row for part in found.values() for row in part]
     command = f"python benchmarks/pusht.py --data {given.data.name} --folder runs/pusht"
-    results.write("pusht", command, rows, list(CASES))
+    results.write("pusht", command, rows, list(CASES), commits)
 
 
 if __name__ == "__main__":

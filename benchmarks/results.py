@@ -11,7 +11,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -66,12 +66,19 @@ def estimate_row(
     )
 
 
-def write(name: str, command: str, rows: Sequence[Row], cases: Sequence[str] = ()) -> Path:
+def write(
+    name: str,
+    command: str,
+    rows: Sequence[Row],
+    cases: Sequence[str] = (),
+    commits: Mapping[str, str] | None = None,
+) -> Path:
     """Write `rows` with what they were measured on; `command` must name no path of this machine.
 
     Measurements that take many hours name all their `cases`: rows of those that are not measured now
-    stay as they are in the file, and "earlier" says of which commit. Returns the file. The load is
-    that of the minute before this module was imported.
+    stay as they are in the file, and "earlier" says of which commit; `commits` says it of rows that
+    were measured before. Returns the file. The load is that of the minute before this module was
+    imported.
     """
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.json"
@@ -80,13 +87,15 @@ def write(name: str, command: str, rows: Sequence[Row], cases: Sequence[str] = (
         before = json.loads(file.read_text())
         other = set(cases) - {row["case"] for row in rows}
         kept = [row for row in before["rows"] if row["case"] in other]
-        commits = before.get("earlier", {})
-        earlier = {row["case"]: commits.get(row["case"], before["commit"]) for row in kept}
+        known = before.get("earlier", {})
+        earlier = {row["case"]: known.get(row["case"], before["commit"]) for row in kept}
         rows = sorted([*kept, *rows], key=lambda row: cases.index(row["case"]))
+    now = commit()
+    earlier |= {case: found for case, found in (commits or {}).items() if found != now}
     facts = {
         "benchmark": name,
         "command": command,
-        "commit": _commit(),
+        "commit": now,
         "date": datetime.date.today().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, load before {LOAD_BEFORE:.1f}",
         "versions": _versions(),
@@ -97,13 +106,13 @@ def write(name: str, command: str, rows: Sequence[Row], cases: Sequence[str] = (
     return file
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit checked out, with "+" after it if the source has changed since."""
-    commit, changes = (
+    head, changes = (
         subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
         for words in (["rev-parse", "--verify", "HEAD"], ["status", "--porcelain", "--", "src"])
     )
-    return commit + ("+" if changes else "")
+    return head + ("+" if changes else "")
 
 
 def _processor() -> str:

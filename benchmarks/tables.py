@@ -67,7 +67,10 @@ def before(facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     for case, commit in facts.get("earlier", {}).items():
         if case in shown_here:
             found.setdefault(commit, []).append(case)
-    listed = "; ".join(f"{', '.join(cases)} at {commit[:8]}" for commit, cases in found.items())
+    listed = "; ".join(
+        f"{', '.join(cases)} at {', '.join(commit[:8] for commit in commits.split(', '))}"
+        for commits, cases in found.items()
+    )
     return f" ({listed})" if listed else ""
 
 
