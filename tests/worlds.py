@@ -1,13 +1,21 @@
 """Small worlds whose every number a test can foretell."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from understudy.spec import Signal, Spec
+from understudy.tasks.base import TaskConfig
 
+REACH_SPEC = Spec(
+    observations={"observation.state": Signal((4,))},
+    action=Signal((2,)),
+    rate_hz=10.0,
+    task="reach the goal",
+)
 COUNT_SPEC = Spec(
     observations={"observation.state": Signal((2,))},
     action=Signal((1,), low=(-1.0,), high=(1.0,)),
@@ -43,3 +51,42 @@ class CountWorld(gymnasium.Env[Any, Any]):
 
     def _seen(self):
         return {"observation.state": np.array([self.seed, self.total], np.float32)}
+
+
+class ReachWorld(gymnasium.Env[Any, Any]):
+    """A point in the plane that is to come to rest on a goal; a command is a step of up to 0.1."""
+
+    signals = REACH_SPEC
+    observation_space = spaces.Dict({"observation.state": spaces.Box(-2, 2, (4,), np.float32)})
+    action_space = spaces.Box(-0.1, 0.1, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.goal = self.np_random.uniform(-1, 1, (2, 2))
+        return self._seen(), {}
+
+    def step(self, action):
+        self.place = self.place + np.clip(action, -0.1, 0.1)
+        distance = float(np.linalg.norm(self.goal - self.place))
+        near = distance < 0.05
+        return self._seen(), -distance, near, False, {"is_success": near}
+
+    def expert_action(self):
+        return np.clip((self.goal - self.place) / 3, -0.1, 0.1).astype(np.float32)
+
+    def _seen(self):
+        return {"observation.state": np.concatenate([self.place, self.goal]).astype(np.float32)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachTask(TaskConfig):
+    """The task of `ReachWorld`, of at most 60 ticks."""
+
+    has_expert: ClassVar[bool] = True
+
+    @property
+    def spec(self):
+        return REACH_SPEC
+
+    def build(self, render_mode=None):
+        return gymnasium.wrappers.TimeLimit(ReachWorld(), 60)

@@ -7,6 +7,8 @@ import torch
 from tests import demonstrations
 from understudy.data.augment import Augment, AugmentConfig, moved, recoloured, shifted
 from understudy.data.windows import Windows
+from understudy.learn.clone import windows_of
+from understudy.policies.mlp import MlpConfig
 from understudy.spec import STATE
 
 
@@ -93,6 +95,21 @@ def test_vector_noise_is_in_deviations_and_leaves_the_batch_as_it_was(tmp_path):
     )
     assert abs(noise.std().item() - 0.1) < 0.01
     assert torch.equal(result.actions, batch.actions)
+
+
+def test_frames_of_each_camera_change_by_themselves_and_the_batch_stays_as_it_was(tmp_path):
+    dataset = demonstrations.dataset(tmp_path / "data", demonstrations.CAMERA, (9, 8))
+    windows = windows_of(MlpConfig(history=2), dataset, batch_size=6)
+    batch = windows.batch(0)
+    kept = {key: value.clone() for key, value in batch.observations.items()}
+    changed = Augment(AugmentConfig(brightness=0.2, shift=3), windows)(batch)
+    assert all(batch.observations[key].equal(value) for key, value in kept.items())
+    assert changed.actions.equal(batch.actions)
+    for key in dataset.spec.cameras:
+        frames = changed.observations[key]
+        assert (frames.dtype, frames.shape) == (torch.uint8, kept[key].shape)
+        assert (frames != kept[key]).flatten(1).any(1).all()
+    assert changed.observations[STATE].equal(kept[STATE])
 
 
 @pytest.mark.parametrize(
