@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ SUMMARY = (
     ("10,000 full-batch epochs of 3-128-256-128-7 on 100 points, against the naive PyTorch loop",
      "full_batch", "3-128-256-128-7", "ratio_to_naive"),
 )  # fmt: skip
-MARKED = re.compile(r"(<!-- results: (\w+)((?: [\w-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- results: (\w+)((?: [\w=,*-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def shown(row: dict[str, Any]) -> tuple[str, str]:
@@ -46,12 +47,23 @@ def shown(row: dict[str, Any]) -> tuple[str, str]:
     return f"{value}{unit}", f"{low} to {high}"
 
 
-def table(name: str, metrics: list[str]) -> str:
-    """The table of one result file; `metrics` picks some, all by default, and "wide" a line a case."""
+def table(name: str, words: list[str]) -> str:
+    """The table of one result file.
+
+    "wide" among the words makes a line a case, "cases=mlp,small-*" picks cases, and all else picks
+    measures; without any all are shown.
+    """
     file = ROOT / "benchmarks" / "results" / f"{name}.json"
     facts = json.loads(file.read_text())
-    is_wide, metrics = "wide" in metrics, [metric for metric in metrics if metric != "wide"]
-    rows = [row for row in facts["rows"] if not metrics or row["metric"] in metrics]
+    is_wide = "wide" in words
+    cases = [word.removeprefix("cases=").split(",") for word in words if "=" in word] or [["*"]]
+    metrics = [word for word in words if word != "wide" and "=" not in word]
+    rows = [
+        row
+        for row in facts["rows"]
+        if (not metrics or row["metric"] in metrics)
+        and any(fnmatchcase(row["case"], pattern) for pattern in cases[0])
+    ]
     lines = wide(rows) if is_wide else long(rows)
     lines.append("")
     lines.append(
