@@ -1,5 +1,7 @@
 """What policies see: normalised vectors, frames, and the task that sets episodes apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,13 @@ from understudy.episode import Episode
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.nn.vision import FrameReader, VisionConfig
 from understudy.policies import find_policy
+from understudy.policies.act import ActConfig
 from understudy.policies.denoiser import DenoiserConfig
+from understudy.policies.diffusion import DiffusionConfig
+from understudy.policies.flow import FlowConfig
+from understudy.policies.gaussian import GaussianConfig
 from understudy.policies.knn import KnnConfig
+from understudy.policies.lstm import LstmConfig
 from understudy.policies.mlp import MlpConfig
 from understudy.policies.observe import TASK_FEATURES, Observations, VectorInput
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
@@ -222,19 +229,31 @@ def test_a_task_given_twice_is_refused():
         MlpConfig(tasks=("push", "push"))
 
 
-def test_the_same_sight_is_answered_by_what_is_to_be_done(tmp_path):
+SMALL = DenoiserConfig(network="residual", width=16, depth=2, dropout=0.0)
+LEARNERS = {
+    "mlp": MlpConfig(width=16, depth=2),
+    "gaussian": GaussianConfig(width=16, depth=2, modes=1, dropout=0.0),
+    "lstm": LstmConfig(history=1, width=16, modes=1),
+    "act": ActConfig(horizon=1, width=16, heads=2, hidden=32, encoder_layers=1, decoder_layers=1),
+    "diffusion": DiffusionConfig(history=1, horizon=1, denoiser=SMALL, inference_steps=5),
+    "flow": FlowConfig(history=1, horizon=1, denoiser=SMALL),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_the_same_sight_is_answered_by_what_is_to_be_done(name, tmp_path):
     """In both tasks the same is seen; only the text says which way to go."""
     states = np.linspace(-1, 1, 20)
     rows = {"left": [(s, -1.0) for s in states], "right": [(s, 1.0) for s in states]}
     windows = Windows(line(tmp_path / "data", rows), history=1, horizon=1, batch_size=32)
     torch.manual_seed(0)
-    policy = MlpConfig(width=16, depth=2, tasks=("left", "right")).build(LINE)
+    policy = replace(LEARNERS[name], tasks=("left", "right")).build(LINE)
     policy.prepare(windows)
     *_, last = learn(policy, windows, LearnConfig(steps=200, batch_size=32, learning_rate=1e-2))
     policy.load_state_dict(averaged_weights(policy, last.state))
     for task, wanted in enumerate((-1.0, 1.0)):
         answers = predicted(policy, asked([-0.8, 0.1, 0.7], task)).flatten()
-        torch.testing.assert_close(answers, torch.full((3,), wanted), rtol=0, atol=0.2)
+        torch.testing.assert_close(answers, torch.full((3,), wanted), rtol=0, atol=0.3)
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
