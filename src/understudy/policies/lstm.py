@@ -31,10 +31,15 @@ class LstmConfig(PolicyConfig):
 
     presets: ClassVar[Mapping[str, Preset]] = MappingProxyType(
         {
-            "small": Preset(),
+            "small": Preset(learn={"precision": "auto"}),
             "paper": Preset(  # robomimic's BC-RNN-GMM
                 policy={"width": 400, "layers": 2, "modes": 5, "least_deviation": 1e-4},
-                learn={"steps": 200_000, "batch_size": 100, "learning_rate": 1e-4},
+                learn={
+                    "steps": 200_000,
+                    "batch_size": 100,
+                    "learning_rate": 1e-4,
+                    "precision": "auto",
+                },
             ),
         }
     )
