@@ -234,7 +234,7 @@ def test_one_demonstration_is_learnt_by_heart_and_reproduced(name, task, tmp_pat
     dataset.append(shown)
     # One mode: with twelve windows a second one learns nothing, and is drawn now and then.
     changes = {"history": 2 if name == "lstm" else 1, "horizon": 2, "dropout": 0.0, "modes": 1}
-    steps = 1200 if task.spec.action.choices else 500
+    steps = 800 if task.spec.action.choices else 500
     learning = LearnConfig(steps=steps, batch_size=64, learning_rate=5e-3)
     if name == "one_step":
         teacher = clone(small("flow", **changes), dataset, learning)
