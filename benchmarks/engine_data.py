@@ -22,10 +22,12 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import comparison
+import made_up
 import numpy as np
 import results
 from frames import moving_pictures
@@ -35,7 +37,6 @@ from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
 from understudy.data.stream import StreamedFrames
 from understudy.data.windows import Batch, Windows
-from understudy.episode import Episode
 from understudy.learn.ahead import Ahead
 from understudy.spec import STATE, Signal, Spec
 
@@ -51,23 +52,6 @@ def spec(cameras: int) -> Spec:
     return Spec({STATE: Signal((NUMBERS,)), **pictures}, Signal((NUMBERS,)), RATE, "made up")
 
 
-def numbers(seed: int) -> Episode:
-    """An episode without its frames."""
-    walk = np.random.default_rng(seed).normal(size=(TICKS, NUMBERS)).astype(np.float32)
-    return Episode(
-        observations={STATE: walk},
-        actions=walk,
-        rewards=np.zeros(TICKS, np.float32),
-        time_s=np.arange(TICKS) / RATE,
-        terminated=True,
-        truncated=False,
-        success=True,
-        task="made up",
-        source="made up",
-        seed=seed,
-    )
-
-
 def record(folder: str, pictures: str, episodes: int, cameras: int) -> float:
     """Frames a second of each camera."""
     images = np.load(pictures)
@@ -79,7 +63,8 @@ def record(folder: str, pictures: str, episodes: int, cameras: int) -> float:
             for image in images:
                 for key in CAMERAS[:cameras]:
                     take.frame(key, image)
-            take.save(numbers(number))
+            walk = np.random.default_rng(number).normal(size=(TICKS, NUMBERS))
+            take.save(made_up.episode(dataset.spec, walk, walk, number))
     return episodes * len(images) / (time.perf_counter() - began)
 
 
@@ -88,7 +73,7 @@ def cached(folder: str, converts: bool) -> float:
     dataset = Dataset.open(Path(folder))
     made = _windows(dataset, FrameCache.build(dataset, dataset.spec.cameras), 0)
     count, step, began = 0, 0, 0.0
-    with Ahead(made, 10**9) as ahead:
+    with closing(Ahead(made, 10**9)) as ahead:
         while not began or time.perf_counter() - began < SECONDS:
             if step == 3:
                 began, count = time.perf_counter(), 0
@@ -105,7 +90,7 @@ def streamed(folder: str, converts: bool) -> float:
     frames = StreamedFrames(dataset, dataset.spec.cameras, room)
     made = _windows(dataset, frames, frames.block)
     steps = len(made) // BATCH
-    with Ahead(made, steps) as ahead:
+    with closing(Ahead(made, steps)) as ahead:
         for step in range(steps):
             _seen(ahead.take(step), converts)
     return steps * BATCH / (time.perf_counter() - began)

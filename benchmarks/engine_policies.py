@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import comparison
+import made_up
 import numpy as np
 import results
 import torch
@@ -70,26 +71,12 @@ CASES = {
 }
 
 
-class Made:
-    """Made-up demonstrations in memory; `understudy.data.windows.Columns`."""
-
-    def __init__(self, episodes: int = 20, ticks: int = 200) -> None:
-        generator = np.random.default_rng(0)
-        self.spec, self.fingerprint, self.tasks = SPEC, "", [""] * episodes
-        self.lengths = np.full(episodes, ticks)
-        self._values = generator.normal(size=(episodes * ticks, SIZE)).astype(np.float32)
-
-    def column(self, key: str) -> np.ndarray:
-        """The same numbers for every signal; nobody labelled them."""
-        return self._values[:, :0] if key == "label" else self._values
-
-
 def ours(case: Case, precision: Precision, threads: int) -> float:
     """Steps a second, or milliseconds of a prediction."""
     torch.set_num_threads(threads)
     config = case.config
     windows = Windows(
-        Made(),
+        made_up.Columns(SPEC, 20, 200),
         history=config.history,
         horizon=config.horizon - config.first_action,
         first_action=config.first_action,

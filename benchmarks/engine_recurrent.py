@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import comparison
-import numpy as np
+import made_up
 import results
 import torch
 from peers.timing import median_seconds, report
@@ -36,24 +36,10 @@ CASES = ("bc-rnn-train",)
 PRECISIONS: dict[str, Precision] = {"": "auto", "-float32": "float32"}
 
 
-class Made:
-    """Made-up demonstrations in memory; `understudy.data.windows.Columns`."""
-
-    spec, fingerprint = SPEC, ""
-    lengths = np.full(50, 200)
-    tasks = ("",) * 50
-
-    def column(self, key: str) -> np.ndarray:
-        """Normal numbers for every signal; nobody labelled them."""
-        size = 0 if key == "label" else {**SPEC.observations, "action": SPEC.action}[key].size
-        generator = np.random.default_rng(size)
-        return generator.normal(size=(int(self.lengths.sum()), size)).astype(np.float32)
-
-
 def ours(precision: Precision) -> float:
     """Steps a second."""
     torch.set_num_threads(THREADS)
-    windows = Windows(Made(), history=SEQUENCE, horizon=1, batch_size=BATCH)
+    windows = Windows(made_up.Columns(SPEC, 50, 200), history=SEQUENCE, horizon=1, batch_size=BATCH)
     policy = LstmConfig(history=SEQUENCE, width=400, layers=2, head="l2").build(SPEC)
     policy.prepare(windows)
     learning = LearnConfig(steps=10**6, batch_size=BATCH, report_every=1, precision=precision)

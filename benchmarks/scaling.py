@@ -22,12 +22,13 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import made_up
 import numpy as np
 import results
 import torch
+from numpy.typing import NDArray
 
 from understudy.data.store import Dataset
-from understudy.episode import Episode
 from understudy.learn.clone import windows_of
 from understudy.learn.group import joined
 from understudy.learn.supervised import LearnConfig, learn
@@ -81,21 +82,8 @@ def record(folder: Path, point: Point) -> None:
             walk = np.random.default_rng(seed).normal(size=(TICKS, 8)).cumsum(0)
             phase = np.arange(TICKS)[:, None, None, None]
             frames = np.broadcast_to(light + phase + seed, (TICKS, 96, 96, 3)).astype(np.uint8)
-            pictures = dict.fromkeys(CAMERAS[: point.cameras], frames)
-            dataset.append(
-                Episode(
-                    observations={STATE: walk.astype(np.float32), **pictures},
-                    actions=walk[:, :2].astype(np.float32),
-                    rewards=np.zeros(TICKS, np.float32),
-                    time_s=np.arange(TICKS) / RATE,
-                    terminated=True,
-                    truncated=False,
-                    success=True,
-                    task="made up",
-                    source="made up",
-                    seed=seed,
-                )
-            )
+            pictures: dict[str, NDArray[np.uint8]] = dict.fromkeys(CAMERAS[: point.cameras], frames)
+            dataset.append(made_up.episode(dataset.spec, walk, walk[:, :2], seed, pictures))
 
 
 def train(folder: str, point: Point) -> None:

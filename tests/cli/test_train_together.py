@@ -35,6 +35,16 @@ OPTIONS = ("--batch-size", "32", "--width", "32", "--depth", "1", "--history", "
            "--dropout", "0", "--past-end", "held", "--held-out", "0.3", "--threads", "1",
            "--validate-every", "100")  # fmt: skip
 
+OTHER_DATA = """
+import sys
+from understudy.data.store import Dataset
+from understudy.learn.group import joined
+
+with joined() as group:
+    dataset = Dataset.open(sys.argv[1 + group.rank])
+    group.require_same("the same", "everywhere")
+    group.require_same("data", dataset.fingerprint)
+"""
 CONFIG = MlpConfig(width=16, depth=1, dropout=0.5)
 
 
@@ -158,6 +168,18 @@ def test_processes_draw_different_noise(dataset, monkeypatch):
         *_, last = learn(policy, windows, LearnConfig(steps=1, batch_size=16), group=Group(rank, 2))
         drawn[rank] = last.losses["total"]
     assert drawn[0] != drawn[1]
+
+
+def test_processes_that_found_other_data_are_refused(data, tmp_path):
+    """The second process opens another dataset, as where a disk is not shared."""
+    other = tmp_path / "other"
+    demonstrations.dataset(other, demonstrations.CONTINUOUS, lengths=(8, 7, 6))
+    script = tmp_path / "script.py"
+    script.write_text(OTHER_DATA)
+    start = [*TORCHRUN[:-2], str(script), str(data), str(other)]
+    done = subprocess.run(start, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode != 0
+    assert "process 1 of 2 has data other than the first's" in done.stderr
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused_before_there_is_a_run(data, tmp_path):

@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -35,7 +36,7 @@ def windows(dataset, **options):
 
 def test_the_batches_are_the_same_and_the_next_one_is_there_before_it_is_asked_for(dataset):
     made = windows(dataset)
-    with Ahead(made, 6) as ahead:
+    with closing(Ahead(made, 6)) as ahead:
         for step in range(2, 6):
             batch = ahead.take(step)
             expected = made.real.batch(step)
@@ -50,7 +51,7 @@ def test_the_batches_are_the_same_and_the_next_one_is_there_before_it_is_asked_f
 def test_vectors_alone_are_gathered_without_a_thread(dataset):
     made = windows(dataset, inputs=("observation.state",))
     before = threading.active_count()
-    with Ahead(made, 6) as ahead:
+    with closing(Ahead(made, 6)) as ahead:
         ahead.take(0)
         assert made.gathered == [0]
         assert threading.active_count() == before
@@ -60,7 +61,7 @@ def test_what_fails_while_gathering_is_raised_where_the_batch_is_taken(dataset):
     made = windows(dataset)
     made.fails_at = 1
     before = threading.active_count()
-    with Ahead(made, 6) as ahead:
+    with closing(Ahead(made, 6)) as ahead:
         ahead.take(0)
         with pytest.raises(OSError, match="the disk is gone"):
             ahead.take(1)

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from understudy.learn import supervised
 from understudy.learn.resume import state_files
@@ -89,17 +99,26 @@ def _row(report: supervised.Progress) -> dict[str, Any]:
 
 def _line(report: supervised.Progress) -> str:
     losses = "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
-    return f"{losses}  {report.samples_per_s:,.0f} samples/s, {report.waiting:.0%} waiting for data"
+    waits = f", waits {report.waiting:.0%}" if report.waiting >= 0.005 else ""  # for data
+    return f"{losses}  {report.samples_per_s:,.0f} samples/s{waits}"
+
+
+class _Losses(ProgressColumn):
+    """What the line says of the losses: cut short where there is no room, on the same line."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["loss"], no_wrap=True, overflow="ellipsis")
 
 
 def _bar() -> Progress:
+    """On a narrow terminal losses and bar give way, counts and times do not."""
     return Progress(
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        BarColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=12),
+        _Losses(table_column=Column()),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
     )
 
 

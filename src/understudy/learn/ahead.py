@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import final
 
 from understudy.data.windows import Batch, Windows
@@ -32,14 +31,7 @@ class Ahead:
             self._next = self._thread.submit(self._windows.batch, step + 1)
         return batch
 
-    def __enter__(self) -> Ahead:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop gathering."""
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)

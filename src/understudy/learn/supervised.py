@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Literal, final
 
@@ -196,7 +197,7 @@ class _Training:
         self.summed = 0  # steps that `sums` are over: those that were finite
 
     def reports(self) -> Iterator[Progress]:
-        with Ahead(self.windows, self.config.steps) as ahead:
+        with closing(Ahead(self.windows, self.config.steps)) as ahead:
             yield from self._reports(ahead)
 
     def _reports(self, ahead: Ahead) -> Iterator[Progress]:
