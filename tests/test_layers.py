@@ -58,6 +58,7 @@ OPTIONAL = {
     "Box2D": "box2d",
     "pybullet": "bullet",
     "pybullet_data": "bullet",
+    "pybullet_utils": "bullet",
     "zarr": "formats",
     "numcodecs": "formats",
     "h5py": "formats",

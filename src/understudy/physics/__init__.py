@@ -1,0 +1,1 @@
+"""Robot arms in physics engines: their geometry, how they move, how they are seen."""

@@ -1,0 +1,126 @@
+"""The arms that come with the package: a Panda and a KUKA iiwa, with the same two-finger gripper.
+
+Joints of the Panda are Franka's (Robot and Interface Specifications), those of the iiwa an LBR iiwa 7
+R800's; the tests hold both against PyBullet's URDFs. Shapes and masses are simple and about right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from understudy.physics.models import ArmModel, Gripper, Joint, Solid, Vector
+
+WHITE, GREY, DARK = (0.92, 0.93, 0.94), (0.55, 0.57, 0.6), (0.2, 0.21, 0.23)
+ORANGE = (0.95, 0.45, 0.1)
+RIGHT = math.pi / 2
+# N m per radian off for each N m that a joint has: the full torque 0.025 rad off.
+STIFFNESS = 40.0
+
+
+def rod(start_m: Vector, end_m: Vector, radius_m: float, colour: Vector = WHITE) -> Solid:
+    """A capsule between two points."""
+    along = np.subtract(end_m, start_m)
+    length = float(np.linalg.norm(along))
+    x, y, z = (float(part) for part in along / length)
+    middle = (np.add(start_m, end_m) / 2).tolist()
+    return Solid(
+        shape="capsule",
+        size_m=(radius_m, length),
+        position_m=(middle[0], middle[1], middle[2]),
+        rpy_rad=(math.asin(-y), math.atan2(x, z), 0.0),
+        colour=colour,
+    )
+
+
+def box(size_m: Vector, position_m: Vector, colour: Vector = WHITE) -> Solid:
+    """A box whose edges lie along the link's axes."""
+    return Solid(shape="box", size_m=size_m, position_m=position_m, colour=colour)
+
+
+def _gripper(position_m: Vector, turn_rad: float) -> Gripper:
+    """A hand like Franka's: opens 8 cm; 10.34 cm from its frame to between the finger tips."""
+    return Gripper(
+        position_m=position_m,
+        rpy_rad=(0.0, 0.0, turn_rad),
+        reach_m=0.1034,
+        mass_kg=0.7,
+        finger_kg=0.05,
+        solids=(box((0.05, 0.2, 0.06), (0, 0, 0.03), WHITE),),
+        finger_solids=(box((0.02, 0.014, 0.055), (0, 0.007, 0.0859), DARK),),
+    )
+
+
+Row = tuple[Vector, Vector, tuple[float, float], float, float, float, tuple[Solid, ...]]
+
+
+def _joints(rows: Sequence[Row]) -> tuple[Joint, ...]:
+    return tuple(
+        Joint(
+            name=f"joint{number}",
+            position_m=position,
+            rpy_rad=turn,
+            low_rad=low,
+            high_rad=high,
+            home_rad=home,
+            torque_nm=torque,
+            stiffness=STIFFNESS * torque,
+            mass_kg=mass,
+            solids=solids,
+        )
+        for number, (position, turn, (low, high), home, torque, mass, solids) in enumerate(rows, 1)
+    )
+
+
+# Each row: position (m) and turn (rad) in the link before; limits and home (rad); torque (N m); mass (kg).
+PANDA = ArmModel(
+    name="panda",
+    base=(rod((-0.06, 0, 0.06), (0, 0, 0.06), 0.07), rod((0, 0, 0.06), (0, 0, 0.2), 0.06)),
+    joints=_joints(
+        [
+            ((0, 0, 0.333), (0, 0, 0), (-2.8973, 2.8973), 0.0, 87, 2.7,
+             (rod((0, 0, -0.12), (0, 0, -0.05), 0.06),)),
+            ((0, 0, 0), (-RIGHT, 0, 0), (-1.7628, 1.7628), -0.3, 87, 2.7,
+             (rod((0, 0, -0.06), (0, 0, 0.06), 0.06), rod((0, -0.08, 0), (0, -0.2, 0), 0.055))),
+            ((0, -0.316, 0), (RIGHT, 0, 0), (-2.8973, 2.8973), 0.0, 87, 2.0,
+             (rod((0, 0, -0.05), (0.0825, 0, 0), 0.055),)),
+            ((0.0825, 0, 0), (RIGHT, 0, 0), (-3.0718, -0.0698), -2.2, 87, 2.1,
+             (rod((0, 0, -0.06), (0, 0, 0.06), 0.055), rod((-0.03, 0.06, 0), (-0.0825, 0.2, 0), 0.05))),
+            ((-0.0825, 0.384, 0), (-RIGHT, 0, 0), (-2.8973, 2.8973), 0.0, 12, 3.0,
+             (rod((0, 0, -0.13), (0, 0.03, -0.02), 0.048),)),
+            ((0, 0, 0), (RIGHT, 0, 0), (-0.0175, 3.7525), 1.9, 12, 1.3,
+             (rod((0, 0, -0.04), (0.04, 0, 0), 0.048),)),
+            ((0.088, 0, 0), (RIGHT, 0, 0), (-2.8973, 2.8973), RIGHT / 2, 12, 0.4,
+             (rod((0, 0, 0.01), (0, 0, 0.07), 0.045, GREY),)),
+        ]
+    ),
+    flange_m=(0, 0, 0.107),
+    gripper=_gripper((0, 0, 0.107), -RIGHT / 2),
+)  # fmt: skip
+IIWA = ArmModel(
+    name="iiwa",
+    base=(rod((0, 0, 0.03), (0, 0, 0.09), 0.08, GREY),),
+    joints=_joints(
+        [
+            ((0, 0, 0.1575), (0, 0, 0), (-2.96706, 2.96706), 0.0, 176, 4.0,
+             (rod((0, 0, 0), (0, 0, 0.15), 0.065, ORANGE),)),
+            ((0, 0, 0.2025), (RIGHT, 0, math.pi), (-2.0944, 2.0944), 0.5, 176, 4.0,
+             (rod((0, 0, 0), (0, 0.16, 0), 0.065, GREY),)),
+            ((0, 0.2045, 0), (RIGHT, 0, math.pi), (-2.96706, 2.96706), 0.0, 110, 3.0,
+             (rod((0, 0, 0.03), (0, 0, 0.17), 0.06, ORANGE),)),
+            ((0, 0, 0.2155), (RIGHT, 0, 0), (-2.0944, 2.0944), -1.5, 110, 2.7,
+             (rod((0, 0, 0), (0, 0.14, 0), 0.06, GREY),)),
+            ((0, 0.1845, 0), (-RIGHT, math.pi, 0), (-2.96706, 2.96706), 0.0, 110, 1.7,
+             (rod((0, 0, 0.04), (0, 0, 0.16), 0.055, ORANGE),)),
+            ((0, 0, 0.2155), (RIGHT, 0, 0), (-2.0944, 2.0944), 1.1, 40, 1.8,
+             (rod((0, 0, -0.02), (0, 0.04, 0), 0.055, GREY),)),
+            ((0, 0.081, 0), (-RIGHT, math.pi, 0), (-3.05433, 3.05433), 0.0, 40, 0.3,
+             (rod((0, 0, 0), (0, 0, 0.03), 0.04, GREY),)),
+        ]
+    ),
+    flange_m=(0, 0, 0.045),
+    gripper=_gripper((0, 0, 0.045), 0.0),
+)  # fmt: skip
+ARMS = {model.name: model for model in (PANDA, IIWA)}
