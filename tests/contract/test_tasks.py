@@ -12,8 +12,16 @@ from understudy.rollout import world_spec
 from understudy.tasks import TASKS, find_task, make_task
 
 # Expert at least, random at most: mean score over 20 starts, with room for chance.
-SCORES = {"mountain-car": (-130.0, -195.0), "cart-pole": (499.0, 60.0), "pusht": (None, 0.35)}
-VARIANTS = {"pusht": ("pusht", "pusht:observe=pixels")}
+SCORES = {
+    "mountain-car": (-130.0, -195.0),
+    "cart-pole": (499.0, 60.0),
+    "pusht": (None, 0.35),
+    "panda-grasp": (1.0, 0.3),
+}
+VARIANTS = {
+    "panda-grasp": ("panda-grasp:pose=random,noise_m=0.01,limit_s=4",),
+    "pusht": ("pusht", "pusht:observe=pixels"),
+}
 
 
 @pytest.fixture(params=[v for name in sorted(TASKS) for v in VARIANTS.get(name, (name,))])

@@ -115,6 +115,7 @@ class Scene:
     arms: tuple[Mount, ...]
     things: tuple[Thing, ...] = ()
     cameras: tuple[Camera, ...] = ()
+    floor_m: float = 0.0  # its height
 
     def __post_init__(self) -> None:
         for kind in (self.things, self.cameras):

@@ -64,10 +64,11 @@ GRAVITY = -9.81
 # Share of its error that a servo makes good in a step; Bullet's own default.
 GAIN = 0.1
 NEAR_M, FAR_M = 0.02, 30.0
+FLOOR_M = 0.1  # its thickness
 FLOOR = Thing(
     name="floor",
-    solids=(Solid(shape="box", size_m=(8, 8, 0.1), colour=(0.86, 0.87, 0.88)),),
-    pose=Pose((0, 0, -0.05)),
+    solids=(Solid(shape="box", size_m=(8, 8, FLOOR_M), colour=(0.86, 0.87, 0.88)),),
+    pose=Pose((0, 0, 0)),
 )
 
 
@@ -244,7 +245,9 @@ class BulletArm:
         world.resetSimulation()
         world.setGravity(0, 0, GRAVITY)
         world.setTimeStep(self.step_s)
-        self._groups = {"floor": (self._make(FLOOR, FLOOR.pose), {-1})}
+        self._groups = {
+            "floor": (self._make(FLOOR, Pose((0, 0, self.scene.floor_m - FLOOR_M / 2))), {-1})
+        }
         self._arms: list[int] = []
         self._links: list[dict[str, int]] = []
         for number in range(len(self.scene.arms)):

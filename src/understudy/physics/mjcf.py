@@ -36,7 +36,7 @@ def written(scene: Scene) -> str:
     world = SubElement(root, "worldbody")
     SubElement(world, "light", name="light", directional="true", pos="0 0 3", dir="-0.3 0.4 -1",
                diffuse="0.6 0.6 0.6", specular="0.1 0.1 0.1", castshadow="false")  # fmt: skip
-    SubElement(world, "geom", name="floor", type="plane", size="4 4 0.1", rgba="0.86 0.87 0.88 1",
+    SubElement(world, "geom", name="floor", type="plane", pos=numbers([0, 0, scene.floor_m]), size="4 4 0.1", rgba="0.86 0.87 0.88 1",
                contype=f"{PLACE}", conaffinity=f"{ALL}")  # fmt: skip
     equalities, servos = SubElement(root, "equality"), SubElement(root, "actuator")
     for number, mount in enumerate(scene.arms):

@@ -68,6 +68,7 @@ class MujocoArm:
         self._finger_servos = np.array([self._id(SERVO, name) for name in sides])
         self._tools = [self._id(SITE, f"arm{n}/tool") for n in range(len(scene.arms))]
         self._geoms = self._groups()
+        self.reset(scene.home_rad, np.zeros(len(scene.arms)), {})
 
     def reset(
         self,

@@ -12,6 +12,7 @@ from understudy.tasks.base import TaskConfig
 TASKS: dict[str, str] = {
     "mountain-car": "understudy.tasks.mountain_car:MountainCar",
     "cart-pole": "understudy.tasks.cart_pole:CartPole",
+    "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",
     "pusht": "understudy.tasks.pusht:PushT",
 }
 GROUP = "understudy.tasks"
@@ -39,7 +40,7 @@ def make_task(text: str) -> TaskConfig:
     name, _, options = text.partition(":")
     cls = find_task(name)
     given: dict[str, Any] = {}
-    for option in filter(None, options.split(",")):
+    for option in _split(options):
         field, equals, value = option.partition("=")
         if not equals:
             raise ValueError(f"task {text!r}: {option!r} is no option, expected name=value")
@@ -48,3 +49,15 @@ def make_task(text: str) -> TaskConfig:
         except json.JSONDecodeError:
             given[field] = value
     return from_plain(cls, given, f"task {text!r}")
+
+
+def _split(options: str) -> list[str]:
+    """Options at the commas that are within no brackets."""
+    parts, depth = [""], 0
+    for letter in options:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part for part in parts if part]

@@ -1,0 +1,67 @@
+"""What tasks with arms share: the engine, the world's conditions, and a hand that is led about."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import numpy as np
+
+from understudy.names import lookup
+from understudy.physics.arm import Arm, Scene
+from understudy.physics.kinematics import Chain, Floats, inverse
+from understudy.physics.randomise import WORLDS, Randomisation
+
+Engine = Literal["mujoco", "bullet"]
+World = Literal["nominal", "wide", "shifted"]
+ENGINES = {
+    "mujoco": "understudy.physics.mujoco:MujocoArm",
+    "bullet": "understudy.physics.bullet:BulletArm",
+}
+DOWN = np.diag([1.0, -1.0, -1.0])  # a hand that points to the ground
+FRAME_S = 1 / 60  # in which joints are commanded anew between two ticks
+
+
+def make_arm(engine: Engine, scene: Scene) -> Arm:
+    """Build a scene; raises ValueError where the engine is not installed."""
+    try:
+        return lookup("engine", engine, ENGINES, "understudy.engines")(scene)
+    except ModuleNotFoundError as error:
+        raise ValueError(str(error)) from error
+
+
+def drawn_from(world: World | Randomisation) -> Randomisation:
+    """A randomisation by its name, or itself."""
+    return WORLDS[world] if isinstance(world, str) else world
+
+
+@final
+class Hand:
+    """Leads a hand's point along straight lines, pointing down, at a limited speed.
+
+    It keeps what was commanded, so that what the arm lags behind does not add up.
+    """
+
+    def __init__(self, arm: Arm, chain: Chain, step_m: float) -> None:
+        self._arm = arm
+        self._chain = chain
+        self._step_m = step_m  # along each axis in a tick
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin where the arm is."""
+        self._joints = self._arm.joints.copy()
+        self.target_m = np.array(self._arm.tool().position_m)
+
+    def lead(self, position_m: Floats, opening_m: float, frames: int) -> None:
+        """Move towards a point (3,), as far as a tick's step goes, and let the tick pass."""
+        way = np.clip(position_m - self.target_m, -self._step_m, self._step_m)
+        self.target_m = self.target_m + way
+        found = inverse(
+            self._chain, self.target_m[None], DOWN[None], self._joints, iterations=5,
+            tolerance_m=1e-4, tolerance_rad=1e-3, pull=0.5,
+        )  # fmt: skip
+        begin, self._joints = self._joints, found.joints[0]
+        for part in range(1, frames + 1):
+            joints = begin + (self._joints - begin) * part / frames
+            self._arm.command(joints, np.array([opening_m]))
+            self._arm.advance(FRAME_S)
