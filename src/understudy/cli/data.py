@@ -1,4 +1,4 @@
-"""`understudy data info|import|view`: look at demonstrations, or bring them in."""
+"""`understudy data info|import|export|view`: look at demonstrations, bring them in, or take them out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from understudy.data.store import Dataset
 VERBS = {
     "info": "what a dataset holds, whether its files are intact, and what is odd about it",
     "import": "bring demonstrations in from another format",
+    "export": "write demonstrations in another format",
     "view": "write a page with plots and videos of a dataset",
 }
 HELP = "usage: understudy data VERB ...\n\nverbs:\n" + "\n".join(
@@ -50,6 +51,18 @@ class Import:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """What to write."""
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder of a dataset."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
+    """Folder to write; must be new."""
+    format: str
+    """Name of the format: grasp-sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """What to show."""
 
@@ -74,6 +87,8 @@ def main(arguments: Sequence[str]) -> int:
         return _info(parse(Info, rest, "data info", VERBS[verb]), console)
     if verb == "import":
         return _import(parse(Import, rest, "data import", VERBS[verb]), console)
+    if verb == "export":
+        return _export(parse(Export, rest, "data export", VERBS[verb]), console)
     if verb == "view":
         return _view(parse(View, rest, "data view", VERBS[verb]), console)
     nearest = get_close_matches(verb, VERBS, n=1, cutoff=0.4)
@@ -139,6 +154,20 @@ def _import(options: Import, console: Console) -> int:
     )
     console.print(f"{plural(imported.episodes, 'episode')} -> {options.destination}", markup=False)
     for loss in imported.not_carried:
+        console.print(f"not carried over: {loss}", markup=False)
+    return 0
+
+
+def _export(options: Export, console: Console) -> int:
+    from understudy.data.formats import EXPORTS, GROUP_OUT
+    from understudy.names import lookup
+
+    if options.out.exists():
+        raise ValueError(f"{options.out} is there already; choose a new folder")
+    dataset = Dataset.open(options.folder)
+    lost = lookup("format", options.format, EXPORTS, GROUP_OUT)(dataset, options.out)
+    console.print(f"{plural(len(dataset), 'episode')} -> {options.out}", markup=False)
+    for loss in lost:
         console.print(f"not carried over: {loss}", markup=False)
     return 0
 

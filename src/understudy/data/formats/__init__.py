@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import final
 
 GROUP = "understudy.formats"  # entry points of installed packages that add formats
+GROUP_OUT = "understudy.exports"
 
 # name -> where the function lives that imports it; it is looked up when it is asked for.
 FORMATS: dict[str, str] = {
+    "grasp-sheet": "understudy.data.formats.grasp_sheet:import_folder",
     "zarr": "understudy.data.formats.zarr:import_folder",
+}
+# Those that can be written as well.
+EXPORTS: dict[str, str] = {
+    "grasp-sheet": "understudy.data.formats.grasp_sheet:export_folder",
 }
 
 
@@ -28,4 +34,6 @@ def detect(path: Path) -> str | None:
     """Return the name in FORMATS of the dataset at `path`, or None; nothing in it is decoded."""
     if (path / ".zgroup").is_file() or (path / "meta" / "episode_ends" / ".zarray").is_file():
         return "zarr"
+    if path.suffix == ".xlsx" or (path.is_dir() and any(path.glob("*.xlsx"))):
+        return "grasp-sheet"
     return None
