@@ -51,7 +51,7 @@ CORE = {
 WORDS_MAY_IMPORT = {"numpy", "gymnasium"}
 # Import name -> extra. One file imports it, shared by its users, and its error names the extra.
 OPTIONAL = {
-    "pygame": "pusht",
+    "pygame": "teleop",
     "gym_pusht": "pusht",
     "pymunk": "pusht",
     "cv2": "pusht",

@@ -24,6 +24,7 @@ class Verdict(IntEnum):
     FAILURE = 2
     DISCARD = 3  # drop it and go on to the next seed
     REDO = 4  # drop it and begin the same seed again
+    END = 5  # it ends here; the world says whether that was success
 
 
 @final

@@ -1,4 +1,4 @@
-"""`understudy collect`: record an expert's demonstrations of a task."""
+"""`understudy collect`: record demonstrations of a task, by its expert or by a person."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import track
 from understudy.cli.options import fleet_of, parse, plural
 from understudy.data.store import Dataset
 from understudy.episode import Episode
+from understudy.spec import Spec
 from understudy.tasks import make_task, task_names
 
 SEEDS_MOST = 10_000  # demonstrations begin from seeds 0 to 9,999; reports from 100,000
@@ -29,6 +30,10 @@ class Collect:
     """How many to record."""
     seed: int = 0
     """Seed of the first episode, 0..9999; each next one takes the next."""
+    device: Literal["expert", "keyboard"] = "expert"
+    """Who shows it: the task's expert, or a person at the keys of a window."""
+    script: Path | None = None
+    """Keys from a file in the place of a window: a JSON list of [moment, "down" or "up", key]."""
     keep: Literal["all", "successes"] = "successes"
     """Which episodes are kept."""
     workers: int = 1
@@ -40,28 +45,35 @@ class Collect:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Play as many episodes as asked for and keep those that are to be kept."""
+    """Record as many episodes as asked for and keep those that are to be kept."""
     options = parse(
         Collect,
         arguments,
         "collect",
-        f"Record an expert's demonstrations of a task. Tasks: {', '.join(task_names())}.",
+        f"Record demonstrations of a task. Tasks: {', '.join(task_names())}.",
     )
     task = make_task(options.task)
-    if not task.has_expert:
+    if options.device == "expert" and not task.has_expert:
         raise ValueError(
-            f"{options.task} has no expert to record; bring demonstrations in with "
-            "`understudy data import`"
+            f"{options.task} has no expert to record; show it yourself with --device keyboard, or "
+            "bring demonstrations in with `understudy data import`"
         )
     if options.episodes < 1 or not 0 <= options.seed <= SEEDS_MOST - options.episodes:
         raise ValueError(
             f"seeds {options.seed} to {options.seed + options.episodes - 1} are not all within "
             f"0..{SEEDS_MOST - 1}, which is where demonstrations begin"
         )
-    from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
-
     dataset = _dataset(options, task.spec)
     known = {s for i in range(len(dataset)) if (s := dataset[i].seed) is not None}
+    if options.device == "keyboard":
+        from understudy.cli.teleoperate import teleoperate
+
+        seeds = [seed for seed in range(options.seed, SEEDS_MOST) if seed not in known]
+        teleoperate(task, dataset, seeds, options.episodes, options.keep, options.script)
+        print(f"{options.out} now holds {plural(len(dataset), 'episode')}")
+        return 0
+    from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
+
     clash = sorted(known & set(range(options.seed, options.seed + options.episodes)))
     if clash:
         raise ValueError(
@@ -79,13 +91,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _dataset(options: Collect, spec: object) -> Dataset:
-    task = make_task(options.task)
+def _dataset(options: Collect, spec: Spec) -> Dataset:
     if (options.out / "meta").exists():
         dataset = Dataset.open(options.out)
-        dataset.spec.require(task.spec)
+        dataset.spec.require(spec)
         return dataset
-    return Dataset.create(options.out, task.spec, options.codec)
+    return Dataset.create(options.out, spec, options.codec)
 
 
 def _record(played: Iterator[Episode], dataset: Dataset, options: Collect) -> tuple[list[int], int]:

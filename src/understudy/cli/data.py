@@ -111,7 +111,10 @@ def _info(options: Info, console: Console) -> int:
     for task in sorted(set(dataset.tasks)):
         console.print(f"task: {task}", markup=False)
     console.print(f"fingerprint: {dataset.fingerprint}", markup=False)
-    if len(dataset):
+    excluded = len(dataset) - len(dataset.selected)
+    if excluded:
+        console.print(f"excluded by an annotation: {plural(excluded, 'episode')}", markup=False)
+    if len(dataset) > excluded:
         console.print(_statistics(dataset))
     for problem in dataset.problems:
         console.print(f"note: {problem}", markup=False)

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, final
 
 import gymnasium
 
 from understudy.spec import Spec
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class KeyMap:
+    """What keys do to a task's command; they are named as pygame names them: "w", "left", "space".
+
+    `begin` is the command at the start of an episode, element by element: a number, or where it is
+    seen (key of the observation, index).
+    """
+
+    begin: tuple[float | tuple[str, int], ...]
+    push: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """While held: the element that changes, and by how much in a second."""
+    hold: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """While held: the element, and its value; released, it is as at the beginning."""
+    put: Mapping[str, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
+    """When pressed: the element, and the values that it takes in turn."""
+    says: tuple[str, ...] = ()
+    """A line each, for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +42,7 @@ class TaskConfig(ABC):
     """
 
     has_expert: ClassVar[bool] = False
+    keys: ClassVar[KeyMap | None] = None  # for people at a keyboard
     score: ClassVar[Literal["return", "max_reward"]] = "return"  # what reports call the score
 
     @property

@@ -1,0 +1,1 @@
+"""Demonstrations by people: devices that are actors, and what they are shown."""

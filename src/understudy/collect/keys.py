@@ -1,0 +1,157 @@
+"""A person at the keyboard, as an actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.actor import Decision, Verdict
+from understudy.collect.source import Source, Stopped
+from understudy.spec import Spec
+from understudy.tasks.base import KeyMap
+
+START, END, REDO, DISCARD, UNDO, STOP = "q", "e", "r", "backspace", "u", "escape"
+VERDICTS = {END: Verdict.END, REDO: Verdict.REDO, DISCARD: Verdict.DISCARD}
+# A key that pushes comes up to its speed in this time, so that a tap moves little.
+RAMP_S = 0.6
+HELP = "Q start   E end   R begin again   backspace discard   U undo the last saved   Esc stop"
+
+
+@final
+class Keys:
+    """Commands what the held keys say; one world at a time.
+
+    An episode waits for its start key. When the window loses the keyboard, all keys count as released:
+    what moves while a key is held stops. Raises Stopped when the window is closed or the stop key pressed, and ValueError for a
+    map that names an element twice for one key or that the action does not have.
+    """
+
+    source = "person"
+    requests = ()
+
+    def __init__(
+        self, keys: KeyMap, spec: Spec, source: Source, undo: Callable[[], str] | None = None
+    ) -> None:
+        _require_fitting(keys, spec)
+        self._keys, self._spec, self._source, self._undo = keys, spec, source, undo
+        self._low, self._high = limits_of(spec)
+        self._held: set[str] = set()
+        self._ticks: dict[str, int] = {}  # for how long each key has been held
+        self._verdict = Verdict.NONE
+        self._is_waiting = True
+        self._notice = ""
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        """Wait for the start key before the first command."""
+        if len(slots) != 1:
+            raise ValueError(f"a person leads one world at a time, got {len(slots)}")
+        self._seed = int(seeds[0])
+        self._is_waiting, self._verdict = True, Verdict.NONE
+
+    def act(
+        self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
+    ) -> Decision:
+        """Command (1, A) from the keys that are held and pressed."""
+        if self._is_waiting:
+            self._command = self._begin(observations)
+            self._wait()
+        tick = int(info["tick"][0])
+        pressed = self._take()
+        for key in pressed:
+            if key in self._keys.put:
+                element, values = self._keys.put[key]
+                self._command[element] = _next(values, self._command[element])
+        begin = self._begin(observations)
+        for element, _ in self._keys.hold.values():
+            self._command[element] = begin[element]
+        self._ticks = {
+            key: 1 if key in pressed else self._ticks.get(key, 0) + 1
+            for key in self._held.union(pressed)
+        }
+        for key, ticks in self._ticks.items():
+            if key in self._keys.hold:
+                element, value = self._keys.hold[key]
+                self._command[element] = value
+            elif key in self._keys.push:
+                element, rate = self._keys.push[key]
+                share = min(1.0, ticks / self._spec.rate_hz / RAMP_S)
+                self._command[element] += share * rate / self._spec.rate_hz
+        self._command = self._command.clip(self._low, self._high)
+        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", "")
+        verdict = np.array([int(self._verdict)], np.int64)
+        command = self._command.astype(self._spec.action.dtype)[None]
+        return Decision(command=command, verdict=verdict)
+
+    def _begin(self, observations: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        parts = [
+            part if isinstance(part, int | float) else observations[part[0]][0][part[1]]
+            for part in self._keys.begin
+        ]
+        return np.array(parts, np.float64)
+
+    def _wait(self) -> None:
+        """Until the start key is pressed."""
+        self._held.clear()
+        self._say(f"episode of seed {self._seed}: press Q to start", HELP)
+        while self._is_waiting:
+            pressed = self._take()
+            if START in pressed:
+                self._is_waiting = False
+            elif UNDO in pressed and self._undo is not None:
+                self._notice = self._undo()
+                self._say(f"episode of seed {self._seed}: press Q to start", HELP)
+            if self._is_waiting:
+                self._source.wait()
+        self._notice, self._verdict = "", Verdict.NONE
+
+    def _take(self) -> list[str]:
+        """Follow the events; returns the keys that were pressed, in order."""
+        pressed: list[str] = []
+        for event in self._source.events():
+            if event.what == "quit" or (event.what, event.name) == ("down", STOP):
+                raise Stopped
+            if event.what == "blur":
+                self._held.clear()
+            elif event.what == "up":
+                self._held.discard(event.name)
+            elif event.what == "down":
+                self._held.add(event.name)
+                pressed.append(event.name)
+                self._verdict = VERDICTS.get(event.name, self._verdict)
+        return pressed
+
+    def _say(self, state: str, help: str) -> None:
+        lines = [state, *self._keys.says, help, self._notice]
+        self._source.say([line for line in lines if line])
+
+
+def limits_of(spec: Spec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and greatest value of each element of the command (A,)."""
+    action = spec.action
+    if action.choices is not None:
+        return np.zeros(action.size), np.full(action.size, action.choices - 1.0)
+    low = np.array(action.low or [-np.inf] * action.size)
+    return low, np.array(action.high or [np.inf] * action.size)
+
+
+def _next(values: Sequence[float], now: float) -> float:
+    """The value after the present one; the first where that is none of them."""
+    places = [place for place, value in enumerate(values) if value == now]
+    return values[(places[0] + 1) % len(values)] if places else values[0]
+
+
+def _require_fitting(keys: KeyMap, spec: Spec) -> None:
+    size = spec.action.size
+    if len(keys.begin) != size:
+        raise ValueError(f"the key map begins {len(keys.begin)} elements, the action has {size}")
+    for map_ in (keys.push, keys.hold, keys.put):
+        for key, (element, _) in map_.items():
+            if not 0 <= element < size:
+                raise ValueError(f"key {key!r} changes element {element} of an action of {size}")
+    taken = [*keys.push, *keys.hold, *keys.put]
+    twice = {key for key in taken if taken.count(key) > 1 or key in (START, UNDO, STOP, *VERDICTS)}
+    if twice:
+        raise ValueError(f"keys with two meanings: {', '.join(sorted(twice))}")

@@ -1,0 +1,218 @@
+"""A person at the keyboard: what keys command, and what becomes of an episode."""
+
+import json
+
+import numpy as np
+import pytest
+
+from understudy.cli import main
+from understudy.collect.keys import Keys
+from understudy.collect.source import Event, Script, Shown, Stopped
+from understudy.data import annotations
+from understudy.data.store import Dataset
+from understudy.rollout import rollouts
+from understudy.spec import STATE, Signal, Spec
+from understudy.tasks import make_task
+from understudy.tasks.base import KeyMap
+from understudy.tasks.panda_grasp import PandaGrasp
+
+SPEC = Spec(
+    {STATE: Signal((2,))}, Signal((3,), low=(0, -1, 0), high=(1, 1, 5)), rate_hz=10.0, task="move"
+)
+KEYMAP = KeyMap(
+    begin=((STATE, 1), 0.0, 2.0),
+    push={"w": (0, 0.6), "s": (0, -0.6)},
+    hold={"left": (1, -0.5)},
+    put={"space": (2, (3.0, 2.0))},
+)
+SEEN = {STATE: np.array([[9.0, 0.5]], np.float32)}
+
+
+def script(*events):
+    """Events as (moment, "w+ w- blur ...") to a Script."""
+    made = []
+    for moment, words in events:
+        for word in words.split():
+            what = {"+": "down", "-": "up"}.get(word[-1])
+            made.append((moment, Event(what, word[:-1]) if what else Event(word)))
+    return Script(made)
+
+
+def commands(source, ticks):
+    """What is commanded in the first ticks."""
+    actor = Keys(KEYMAP, SPEC, source)
+    actor.reset(np.array([True]), np.array([7]))
+    info = ({"tick": np.array([tick])} for tick in range(ticks))
+    return np.array([actor.act(SEEN, tick).command[0] for tick in info])
+
+
+def test_an_episode_begins_where_the_arm_is_seen_and_after_the_start_key():
+    source = script((0, "w+"), (3, "w- q+"), (99, "quit"))
+    np.testing.assert_allclose(commands(source, 2), [[0.5, 0, 2], [0.5, 0, 2]])
+    assert source.said[0][0] == "episode of seed 7: press Q to start"
+
+
+def test_a_held_key_comes_up_to_its_speed_and_a_released_one_stops():
+    found = commands(script((0, "q+"), (1, "s+"), (9, "s-"), (99, "quit")), 10)[:, 0]
+    np.testing.assert_allclose(
+        np.diff(found), [-0.02, -0.03, -0.04, -0.05, -0.06, -0.06, -0.06, 0, 0], atol=1e-7
+    )
+
+
+def test_a_tap_between_two_ticks_is_not_lost():
+    found = commands(script((0, "q+"), (2, "w+ w-"), (99, "quit")), 4)[:, 0]
+    np.testing.assert_allclose(found, [0.5, 0.51, 0.51, 0.51], atol=1e-7)
+
+
+def test_when_the_window_loses_the_keyboard_all_keys_are_released():
+    found = commands(script((0, "q+"), (1, "w+ left+"), (3, "blur"), (99, "quit")), 5)
+    np.testing.assert_allclose(found[:, 0], [0.51, 0.53, 0.53, 0.53, 0.53], atol=1e-7)
+    np.testing.assert_allclose(found[:, 1], [-0.5, -0.5, 0, 0, 0])
+
+
+def test_a_put_value_stays_and_the_next_press_puts_the_next():
+    found = commands(
+        script((0, "q+"), (1, "space+"), (2, "space-"), (4, "space+"), (99, "quit")), 5
+    )
+    np.testing.assert_allclose(found[:, 2], [3, 3, 3, 2, 2])
+
+
+def test_commands_end_at_the_limits():
+    found = commands(script((0, "q+"), (1, "w+"), (99, "quit")), 20)
+    assert found[:, 0].max() == 1.0
+
+
+def test_a_closed_window_stops_everything():
+    with pytest.raises(Stopped):
+        commands(script((0, "q+"), (3, "quit")), 9)
+
+
+def played(source, keys=PandaGrasp.keys, seeds=range(5)):
+    """The episodes until the window is closed."""
+    task = PandaGrasp()
+    world = Shown(task.build("rgb_array"), source)
+    found = []
+    try:
+        found.extend(rollouts([world], Keys(keys, task.spec, source), seeds))
+    except Stopped:
+        pass
+    finally:
+        world.close()
+    return found
+
+
+def test_e_ends_an_episode_and_the_world_says_whether_it_succeeded():
+    (episode,) = played(script((0, "q+"), (5, "e+"), (30, "quit")))
+    assert len(episode) == 5
+    assert (episode.success, episode.truncated, episode.source) == (False, True, "person")
+
+
+def test_backspace_goes_on_with_the_next_seed_and_r_begins_the_same_again():
+    source = script(
+        (0, "q+"), (2, "backspace+"), (4, "q+"), (6, "r+"), (8, "q+"), (12, "e+"), (40, "quit")
+    )
+    (episode,) = played(source)
+    assert episode.seed == 1
+    assert len(episode) == 4
+    assert [said[0] for said in source.said if "press Q" in said[0]] == [
+        f"episode of seed {seed}: press Q to start" for seed in (0, 1, 1, 2)
+    ]
+
+
+def test_keys_alone_can_lift_the_object():
+    """What a person would press: down, a little forward, close, and up again."""
+    source = script(
+        (0, "q+"), (1, "x+"), (11, "x-"), (12, "w+ w-"), (13, "w+ w-"), (14, "w+ w-"), (15, "w+ w-"),
+        (17, "space+"), (24, "z+"), (34, "z-"), (60, "quit"),
+    )  # fmt: skip
+    (episode,) = played(source)
+    assert episode.success
+    fingers = episode.actions[:, 3]
+    assert fingers[0] == 1.0
+    assert fingers[-1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        (KeyMap(begin=(0.0,)), "begins 1 elements, the action has 3"),
+        (KeyMap(begin=(0, 0, 0), push={"w": (3, 1.0)}), "'w' changes element 3"),
+        (KeyMap(begin=(0, 0, 0), push={"w": (0, 1.0)}, hold={"w": (1, 1.0)}), "two meanings: w"),
+        (KeyMap(begin=(0, 0, 0), push={"q": (0, 1.0)}), "two meanings: q"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(keys, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Keys(keys, SPEC, Script([]))
+
+
+@pytest.mark.parametrize("name", ["mountain-car", "cart-pole", "pusht", "panda-grasp"])
+def test_every_tasks_keys_fit_it(name):
+    task = make_task(name)
+    assert task.keys is not None
+    Keys(task.keys, task.spec, Script([]))
+
+
+def collected(tmp_path, events, *options):
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps(events))
+    words = ["collect", "--task", "mountain-car", "--device", "keyboard", "--script", str(file)]
+    code = main([*words, "--out", str(tmp_path / "set"), *options])
+    assert code == 0
+    return Dataset.open(tmp_path / "set")
+
+
+LEFT_AND_RIGHT = [[0, "down", "q"], [1, "down", "left"], [5, "up", "left"], [6, "down", "right"]]
+
+
+def test_collect_records_what_is_pressed(tmp_path):
+    events = [*LEFT_AND_RIGHT, [12, "down", "e"], [20, "quit"]]
+    dataset = collected(tmp_path, events, "--keep", "all")
+    (episode,) = (dataset[i] for i in range(len(dataset)))
+    assert episode.actions[:, 0].tolist() == [0] * 4 + [1] + [2] * 7
+    assert episode.source == "person"
+
+
+def test_what_did_not_succeed_is_not_kept_unless_asked_for(tmp_path, capsys):
+    dataset = collected(tmp_path, [*LEFT_AND_RIGHT, [12, "down", "e"], [20, "quit"]])
+    assert len(dataset) == 0
+    assert "--keep all" in capsys.readouterr().out
+
+
+def test_undo_excludes_the_episode_that_was_saved_last(tmp_path):
+    events = [
+        [0, "down", "q"], [3, "down", "e"], [5, "down", "q"], [9, "down", "e"], [11, "down", "u"],
+        [14, "quit"],
+    ]  # fmt: skip
+    dataset = collected(tmp_path, events, "--keep", "all")
+    assert len(dataset) == 2
+    ids = [dataset[i].id for i in range(2)]
+    assert annotations.read(tmp_path / "set").excluded == {ids[1]}
+
+
+def test_a_second_session_goes_on_with_seeds_that_were_not_shown_yet(tmp_path):
+    events = [[0, "down", "q"], [3, "down", "e"], [6, "quit"]]
+    collected(tmp_path, events, "--keep", "all")
+    dataset = collected(tmp_path, events, "--keep", "all")
+    assert [dataset[i].seed for i in range(2)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "is no script"),
+        ("{}", "expected a list"),
+        ('[[0, "down"], [1, "press", "q"]]', r"entry 1: .*expected \[moment, what, key\]"),
+    ],
+)
+def test_a_script_that_is_not_right_says_where(text, complaint, tmp_path):
+    (tmp_path / "keys.json").write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        Script.read(tmp_path / "keys.json")
+
+
+def test_a_dataset_of_which_everything_was_undone_can_still_be_looked_at(tmp_path, capsys):
+    events = [[0, "down", "q"], [3, "down", "e"], [5, "down", "u"], [8, "quit"]]
+    collected(tmp_path, events, "--keep", "all")
+    assert main(["data", "info", str(tmp_path / "set")]) == 0
+    assert "excluded by an annotation: 1 episode" in capsys.readouterr().out

@@ -1,0 +1,127 @@
+"""The window, for real: a display server without a screen, keys sent to it, and what it shows."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from understudy.data.store import Dataset
+from understudy.spec import STATE
+
+MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+WIDTH, HEIGHT = 1280, 1024
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def display(tmp_path):
+    """A display of its own; gives its name and the file with its pixels."""
+    if MISSING:
+        pytest.skip(f"not installed: {', '.join(MISSING)} (apt install xvfb xdotool)")
+    screen = ["-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-fbdir", str(tmp_path)]
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", *screen],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        number = server.stdout.readline().strip()
+        yield f":{number}", tmp_path / "Xvfb_screen0"
+        server.terminate()
+
+
+@pytest.fixture
+def collecting(display, tmp_path):
+    """`understudy collect` in a window; gives the process, and a function that sends keys to it."""
+    name, _ = display
+    environment = {**os.environ, "DISPLAY": name}
+    environment.pop("SDL_VIDEODRIVER", None)
+    words = ["collect", "--task", "panda-grasp:limit_s=60", "--device", "keyboard", "--keep", "all"]
+    words = [sys.executable, "-m", "understudy", *words, "--out", str(tmp_path / "set")]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
+
+    def send(*words):
+        subprocess.run(["xdotool", *words], env=environment, check=True, capture_output=True)
+
+    yield process, send
+    process.kill()
+    process.wait()
+
+
+def pixels(file):
+    """What is on the display (Y, X, 3); the file is an X window dump, of 32 bits a pixel."""
+    raw = np.fromfile(file, np.uint8)[-WIDTH * HEIGHT * 4 :]
+    return raw.reshape(HEIGHT, WIDTH, 4)[..., 2::-1].astype(int)
+
+
+def until(condition, what):
+    """Wait for a condition; fails by name after a minute."""
+    ends_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < ends_s, f"{what} never happened"
+        time.sleep(0.1)
+
+
+def red_share(file):
+    red, green, blue = np.moveaxis(pixels(file), -1, 0)
+    return ((red > 120) & (red > 3 * green) & (red > 3 * blue)).mean()
+
+
+def saved(folder):
+    return len(Dataset.open(folder)) if (folder / "meta" / "info.json").exists() else 0
+
+
+def test_keys_sent_to_the_window_lead_the_arm_and_are_recorded(display, collecting, tmp_path):
+    process, send = collecting
+    until(lambda: red_share(display[1]) > 1e-4, "the red object being shown")
+    before = pixels(display[1])
+    send("key", "q")
+    time.sleep(0.5)
+    send("keydown", "x")
+    time.sleep(1.0)
+    send("keyup", "x")
+    time.sleep(0.5)
+    assert np.abs(pixels(display[1]) - before).mean() > 0.5
+    send("key", "space")
+    time.sleep(0.5)
+    send("key", "e")
+    until(lambda: saved(tmp_path / "set") == 1, "the episode being saved")
+    send("key", "Escape")
+    assert process.wait(PATIENCE_S) == 0
+    episode = Dataset.open(tmp_path / "set")[0]
+    heights = np.asarray(episode.observations[STATE])[:, 2]
+    assert heights[0] - heights[-1] > 0.1
+    assert episode.actions[0, 3] == 1.0
+    assert episode.actions[-1, 3] == 0.0
+    assert np.abs(np.diff(episode.time_s) - 0.1).max() < 1e-9
+
+
+def test_without_a_screen_it_says_so_and_what_to_do(tmp_path):
+    environment = {**os.environ, "SDL_VIDEODRIVER": "x11"}
+    environment.pop("DISPLAY", None)
+    environment.pop("WAYLAND_DISPLAY", None)
+    words = [
+        "collect",
+        "--task",
+        "mountain-car",
+        "--device",
+        "keyboard",
+        "--out",
+        str(tmp_path / "set"),
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-m", "understudy", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert "no window can be opened" in ran.stderr
+    assert "--script" in ran.stderr
+    assert "Traceback" not in ran.stderr
