@@ -348,3 +348,19 @@ def test_the_second_engine_says_nothing_when_it_starts():
 def test_iiwas_gripper_points_down_at_home():
     _, (turn,) = IIWA.chain.forward(IIWA.home_rad[None])
     assert turn[2, 2] < -0.99
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_that_is_pushed_comes_back_without_swinging(name, engine):
+    model = ARMS[name]
+    arm = engine(Scene(arms=(Mount(model=model),)))
+    goal = model.home_rad + np.array([0.0, 0.7, 0, 0.5, 0, 0, 0])  # reaching out
+    arm.reset(goal, SHUT, {})
+    arm.shift(np.array([0.15, 0.15, 0, 0, 0, 0, 0]))
+    away = []
+    for _ in range(60):
+        arm.advance(1 / 60)
+        away.append(arm.joints[:2] - goal[:2])
+    away = np.array(away)
+    assert np.abs(away[18:]).max() < 0.01
+    assert away.min() > -0.02

@@ -210,6 +210,10 @@ class Arm(Protocol):
         """Set where joints (J,) and grippers (arms,) shall go; within their limits."""
         ...
 
+    def shift(self, joints: Floats) -> None:
+        """Displace the joints (J,) at once, within their limits, as a sudden push does."""
+        ...
+
     def advance(self, duration_s: float) -> None:
         """Let time pass: a whole number of steps of `step_s`."""
         ...

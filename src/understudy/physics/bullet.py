@@ -114,6 +114,13 @@ class BulletArm:
         """See `Arm`."""
         self._latency.give(self.time_s, np.array(joints), np.array(openings_m))
 
+    def shift(self, joints: Floats) -> None:
+        """See `Arm`."""
+        shifted, _ = self.scene.within(self.joints + joints, self.openings_m)
+        speeds = self.speeds
+        for body, index, angle, speed in zip(*self._joints, shifted, speeds, strict=True):
+            self._world.resetJointState(body, index, angle, speed)
+
     def advance(self, duration_s: float) -> None:
         """See `Arm`; raises ValueError for a duration that is no whole number of steps."""
         for _ in range(steps_of(duration_s, self.step_s)):

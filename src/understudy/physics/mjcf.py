@@ -116,7 +116,7 @@ def _arm(
         for index, solid in enumerate(joint.solids):
             _solid(body, solid, f"{name}/{index}", _bits(number), 1.0)
         SubElement(servos, "position", name=name, joint=name, kp=numbers([joint.stiffness]),
-                   dampratio="1", forcerange=numbers([-joint.torque_nm, joint.torque_nm]))  # fmt: skip
+                   forcerange=numbers([-joint.torque_nm, joint.torque_nm]))  # fmt: skip
     _hand(body, equalities, servos, model, number, cameras)
 
 

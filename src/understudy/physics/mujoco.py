@@ -51,7 +51,6 @@ class MujocoArm:
         self._model = engine.MjModel.from_xml_string(mjcf.written(scene), pictures())
         self._data = engine.MjData(self._model)
         self._renderers: dict[tuple[int, int], Any] = {}
-        self._nominal = _Nominal(self._model)
         self._latency = Latency(0.0)
         names = [
             f"arm{number}/{joint.name}"
@@ -68,6 +67,8 @@ class MujocoArm:
         self._finger_servos = np.array([self._id(SERVO, name) for name in sides])
         self._tools = [self._id(SITE, f"arm{n}/tool") for n in range(len(scene.arms))]
         self._geoms = self._groups()
+        self._damp()
+        self._nominal = _Nominal(self._model)
         self.reset(scene.home_rad, np.zeros(len(scene.arms)), {})
 
     def reset(
@@ -95,6 +96,12 @@ class MujocoArm:
     def command(self, joints: Floats, openings_m: Floats) -> None:
         """See `Arm`."""
         self._latency.give(self.time_s, np.array(joints), np.array(openings_m))
+
+    def shift(self, joints: Floats) -> None:
+        """See `Arm`."""
+        shifted, _ = self.scene.within(self.joints + joints, self.openings_m)
+        self._data.qpos[self._joint_at] = shifted
+        engine.mj_fwdPosition(self._model, self._data)
 
     def advance(self, duration_s: float) -> None:
         """See `Arm`; raises ValueError for a duration that is no whole number of steps."""
@@ -195,6 +202,20 @@ class MujocoArm:
                 f"nothing called {name!r} can touch; there is: {', '.join(self._geoms)}"
             )
         return self._geoms[name]
+
+    def _damp(self) -> None:
+        """Damp each servo critically for the inertia that its joint has where the arms wait.
+
+        The engine's own damping ratio is for all joints at 0, where an upright arm has next to none.
+        """
+        self._data.qpos[self._joint_at] = self.scene.home_rad
+        engine.mj_forward(self._model, self._data)
+        for servo, dof in zip(self._servos, self._joint_dofs, strict=True):
+            one, column = np.zeros((2, self._model.nv))
+            one[dof] = 1.0
+            engine.mj_mulM(self._model, self._data, column, one)
+            stiffness = self._model.actuator_gainprm[servo, 0]
+            self._model.actuator_biasprm[servo, 2] = -2 * np.sqrt(stiffness * column[dof])
 
     def _apply(self, joints: Floats, openings_m: Floats) -> None:
         angles, openings = self.scene.within(joints, openings_m)
