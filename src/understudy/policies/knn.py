@@ -8,7 +8,8 @@ newest observation shows, the whole window of K, or the observation and the epis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -17,6 +18,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from understudy.data.windows import TASK, TICK, Batch, Windows
+from understudy.nn.normalize import Normalizer
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.observe import VectorInput, require_tasks
 from understudy.spec import Spec
@@ -39,6 +41,13 @@ class KnnConfig(PolicyConfig):
     """What is compared: the newest observation, all K of them, or the newest and the phase."""
     phase_weight: float = 3.0
     """Deviations of the state that one whole mean episode length counts as, for phase."""
+
+    scale: Literal["each", "together"] = "each"
+    """each: numbers are compared in their own deviations; together: those of a signal in the largest of
+    them, as is right for joints of one unit, of which some hardly move."""
+
+    emphasis: tuple[str, ...] = ()
+    """KEY=FACTOR: differences in an observation count so many times, as in observation.state=3."""
 
     def __post_init__(self) -> None:
         PolicyConfig.__post_init__(self)
@@ -68,6 +77,7 @@ class Knn(Policy):
             raise ValueError(f"knn reads vectors, there are only cameras: {list(spec.cameras)}")
         seen = config.history if config.feature == "history" else 1
         size = seen * self.input.size + (config.feature == "phase") + len(config.tasks)
+        self.emphasis = _factors(config.emphasis, self.input.keys)
         self.choices = spec.action.choices
         dtype = torch.int64 if self.choices else torch.float32
         self.register_buffer("features", torch.empty(0, size))
@@ -80,6 +90,10 @@ class Knn(Policy):
         """Keep every tick of the demonstrations."""
         require_tasks(self.config.tasks, windows)
         self.input.prepare(windows)
+        if self.config.scale == "together":
+            for encoder in self.input.encoders:
+                assert isinstance(encoder, Normalizer)
+                encoder.scale.fill_(encoder.scale.max())
         self.ticks.fill_(len(windows) / windows.episode_count)
         parts = list(windows.every())
         with torch.no_grad():
@@ -135,12 +149,29 @@ class Knn(Policy):
 
     def _feature(self, observations: Mapping[str, Tensor]) -> Tensor:
         """(B, F) from {key: (B, K, *shape)}."""
-        seen = torch.cat(self.input(observations), -1)  # (B, K, D)
-        parts = [seen.flatten(1) if self.config.feature == "history" else seen[:, -1]]
+        parts = zip(self.emphasis, self.input(observations), strict=True)
+        seen = torch.cat([factor * part for factor, part in parts], -1)  # (B, K, D)
+        compared = [seen.flatten(1) if self.config.feature == "history" else seen[:, -1]]
         if self.config.feature == "phase":
             phase = self.config.phase_weight * observations[TICK][:, -1:] / self.ticks  # (B, 1)
-            parts.append(phase.float())
+            compared.append(phase.float())
         if self.config.tasks:
             chosen = torch.nn.functional.one_hot(observations[TASK], len(self.config.tasks))
-            parts.append(APART * chosen.float())
-        return torch.cat(parts, 1)
+            compared.append(APART * chosen.float())
+        return torch.cat(compared, 1)
+
+
+def _factors(emphasis: Sequence[str], keys: Sequence[str]) -> list[float]:
+    """How much each observation counts; raises ValueError for what is not KEY=FACTOR."""
+    factors = dict.fromkeys(keys, 1.0)
+    for text in emphasis:
+        key, _, factor = text.partition("=")
+        if key not in factors:
+            raise ValueError(f"emphasis {text!r}: no vector {key!r}; there is: {', '.join(keys)}")
+        try:
+            factors[key] = float(factor)
+        except ValueError:
+            raise ValueError(f"emphasis {text!r}: expected KEY=FACTOR") from None
+        if not 0 <= factors[key] < math.inf:
+            raise ValueError(f"emphasis {text!r}: a factor is at least 0")
+    return list(factors.values())
