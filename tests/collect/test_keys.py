@@ -70,6 +70,27 @@ def test_when_the_window_loses_the_keyboard_all_keys_are_released():
     np.testing.assert_allclose(found[:, 1], [-0.5, -0.5, 0, 0, 0])
 
 
+def test_of_two_held_keys_the_later_one_counts():
+    keys = KeyMap(begin=(0, 0.0, 0), hold={"left": (1, -0.5), "right": (1, 0.5)})
+    events = [(0, "q+"), (1, "left+"), (2, "right+"), (4, "right-"), (5, "right+"), (6, "left-")]
+    actor = Keys(keys, SPEC, script(*events, (99, "quit")))
+    actor.reset(np.array([True]), np.array([7]))
+    info = [{"tick": np.array([tick])} for tick in range(6)]
+    found = [actor.act(SEEN, tick).command[0, 1] for tick in info]
+    assert found == [-0.5, 0.5, 0.5, -0.5, 0.5, 0.5]
+
+
+def test_an_episode_does_not_begin_at_the_speed_of_the_one_before():
+    source = script((0, "q+"), (1, "w+"), (8, "w-"), (9, "w+"), (10, "q+"), (99, "quit"))
+    actor = Keys(KEYMAP, SPEC, source)
+    found = []
+    for ticks in (7, 2):
+        actor.reset(np.array([True]), np.array([7]))
+        for tick in range(ticks):
+            found.append(actor.act(SEEN, {"tick": np.array([tick])}).command[0, 0])
+    np.testing.assert_allclose(np.diff([0.5, *found[7:]]), [0.01, 0.02], atol=1e-7)
+
+
 def test_a_put_value_stays_and_the_next_press_puts_the_next():
     found = commands(
         script((0, "q+"), (1, "space+"), (2, "space-"), (4, "space+"), (99, "quit")), 5
@@ -188,6 +209,33 @@ def test_undo_excludes_the_episode_that_was_saved_last(tmp_path):
     assert len(dataset) == 2
     ids = [dataset[i].id for i in range(2)]
     assert annotations.read(tmp_path / "set").excluded == {ids[1]}
+
+
+def test_the_last_episode_can_be_undone_as_well(tmp_path):
+    events = [
+        [0, "down", "q"],
+        [3, "down", "e"],
+        [5, "down", "u"],
+        [6, "down", "q"],
+        [9, "down", "e"],
+        [12, "down", "q"],
+    ]
+    dataset = collected(tmp_path, [*events, [99, "quit"]], "--keep", "all", "--episodes", "1")
+    assert len(dataset) == 2
+    assert dataset.selected.tolist() == [1]
+
+
+@pytest.mark.parametrize("words", [["--task", "gym:Pendulum-v1"], ["--task", "cart-pole"]])
+def test_a_session_that_cannot_begin_leaves_no_folder(words, tmp_path):
+    script = ["--device", "keyboard", "--script", str(tmp_path / "none.json")]
+    assert main(["collect", *words, *script, "--out", str(tmp_path / "set")]) == 2
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_script_without_a_keyboard_is_refused(tmp_path, capsys):
+    words = ["collect", "--task", "mountain-car", "--script", "keys.json"]
+    assert main([*words, "--out", str(tmp_path / "set")]) == 2
+    assert "needs --device keyboard" in capsys.readouterr().err
 
 
 def test_a_second_session_goes_on_with_seeds_that_were_not_shown_yet(tmp_path):

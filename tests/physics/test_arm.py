@@ -188,6 +188,18 @@ def test_a_weaker_servo_lags_behind(engine):
     assert lag(gain=0.3) > 1.3 * lag()
 
 
+def test_a_more_damped_arm_is_slower(engine):
+    def left(damping):
+        arm.reset(PANDA.home_rad, OPEN, {}, Conditions(damping=damping))
+        arm.command(PANDA.home_rad + 0.1, OPEN)
+        arm.advance(0.1)
+        return np.abs(PANDA.home_rad + 0.1 - arm.joints).max()
+
+    arm = engine()
+    assert left(3.0) > 1.2 * left(2.0)
+    assert left(2.0) > 1.2 * left(1.0)
+
+
 def test_a_heavier_cube_weighs_more(engine):
     arm = engine()
     pushed = []
@@ -287,6 +299,12 @@ def test_two_arms_stand_side_by_side_and_do_not_pass_through_each_other(engine):
             lambda arm: arm.reset(PANDA.home_rad, OPEN, {"table": CUBE.pose}),
             "moved; there is: cube",
         ),
+        (
+            lambda arm: arm.reset(
+                PANDA.home_rad, OPEN, {}, Conditions(colours={"ball": (1, 0, 0)})
+            ),
+            "colours of .*ball.*; there is: cube, table",
+        ),
         (lambda arm: arm.advance(0.0001), "not a whole number of steps"),
     ],
 )
@@ -300,7 +318,10 @@ def test_a_scene_with_a_name_twice_is_refused():
         replace(SCENE, things=(CUBE, CUBE))
 
 
-@pytest.mark.parametrize("change", [{"mass": 0}, {"gain": np.inf}, {"latency_s": -0.1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"mass": 0}, {"gain": np.inf}, {"latency_s": -0.1}, {"light": -1}, {"light_from": (0, 0, 0)}],
+)
 def test_impossible_conditions_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         Conditions(**change)

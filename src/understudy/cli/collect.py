@@ -14,6 +14,7 @@ from understudy.data.store import Dataset
 from understudy.episode import Episode
 from understudy.spec import Spec
 from understudy.tasks import make_task, task_names
+from understudy.tasks.base import TaskConfig
 
 SEEDS_MOST = 10_000  # demonstrations begin from seeds 0 to 9,999; reports from 100,000
 
@@ -63,17 +64,14 @@ def main(arguments: Sequence[str]) -> int:
             f"seeds {options.seed} to {options.seed + options.episodes - 1} are not all within "
             f"0..{SEEDS_MOST - 1}, which is where demonstrations begin"
         )
-    dataset = _dataset(options, task.spec)
-    known = {s for i in range(len(dataset)) if (s := dataset[i].seed) is not None}
     if options.device == "keyboard":
-        from understudy.cli.teleoperate import teleoperate
-
-        seeds = [seed for seed in range(options.seed, SEEDS_MOST) if seed not in known]
-        teleoperate(task, dataset, seeds, options.episodes, options.keep, options.script)
-        print(f"{options.out} now holds {plural(len(dataset), 'episode')}")
-        return 0
+        return _by_hand(options, task)
+    if options.script:
+        raise ValueError("--script presses keys, so it needs --device keyboard")
     from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
 
+    dataset = _dataset(options, task.spec)
+    known = _seeds(dataset)
     clash = sorted(known & set(range(options.seed, options.seed + options.episodes)))
     if clash:
         raise ValueError(
@@ -89,6 +87,24 @@ def main(arguments: Sequence[str]) -> int:
         f"{plural(len(dataset), 'episode')}, {plural(int(dataset.lengths.sum()), 'tick')}"
     )
     return 0
+
+
+def _by_hand(options: Collect, task: TaskConfig) -> int:
+    from understudy.cli.teleoperate import teleoperate
+
+    def opened() -> tuple[Dataset, list[int]]:
+        dataset = _dataset(options, task.spec)
+        known = _seeds(dataset)
+        return dataset, [seed for seed in range(options.seed, SEEDS_MOST) if seed not in known]
+
+    teleoperate(task, opened, options.episodes, options.keep, options.script)
+    print(f"{options.out} now holds {plural(len(Dataset.open(options.out)), 'episode')}")
+    return 0
+
+
+def _seeds(dataset: Dataset) -> set[int]:
+    """The seeds that a dataset has episodes of."""
+    return {s for i in range(len(dataset)) if (s := dataset[i].seed) is not None}
 
 
 def _dataset(options: Collect, spec: Spec) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,20 +17,26 @@ from understudy.tasks.paced import Paced
 
 def teleoperate(
     task: TaskConfig,
-    dataset: Dataset,
-    seeds: Sequence[int],
+    opened: Callable[[], tuple[Dataset, Sequence[int]]],
     episodes: int,
     keep: Literal["all", "successes"],
     script: Path | None,
 ) -> None:
     """Record until as many episodes are kept as asked for, or the window is closed.
 
-    Each is saved before the next can begin. Raises ValueError for a task without keys, RuntimeError
+    Each is saved before the next can begin; after the last one, a person may still undo it. The
+    dataset is `opened` when all else is there. Raises ValueError for a task without keys, RuntimeError
     where there is no screen.
     """
     if task.keys is None:
         raise ValueError(f"{type(task).__name__} has no keys to be led with")
     source: Source = Script.read(script) if script else _window(task)
+    try:
+        shown = Shown(task.build("rgb_array"), source)
+        dataset, seeds = opened()
+    except BaseException:
+        source.close()
+        raise
     saved: list[int] = []
 
     def undo() -> str:
@@ -39,16 +45,18 @@ def teleoperate(
         dataset.annotate(saved.pop(), exclude=True)
         return f"undone: the last episode is excluded; {plural(len(saved), 'episode')} left"
 
-    shown = Shown(task.build("rgb_array"), source)
     world = shown if script else Paced(shown)
     try:
-        for episode in rollouts([world], Keys(task.keys, task.spec, source, undo), seeds):
+        actor = Keys(task.keys, task.spec, source, undo)
+        for episode in rollouts([world], actor, seeds):
             if keep == "all" or episode.success:
                 dataset.append(episode)
                 saved.append(len(dataset) - 1)
                 print(f"saved: seed {episode.seed}, {plural(len(episode), 'tick')}")
             else:
                 print(f"not kept, as it did not succeed: seed {episode.seed} (--keep all keeps it)")
+            if len(saved) >= episodes:
+                actor.linger(f"{plural(len(saved), 'episode')} saved")
             if len(saved) >= episodes:
                 break
     except Stopped:

@@ -38,7 +38,7 @@ class Keys:
         _require_fitting(keys, spec)
         self._keys, self._spec, self._source, self._undo = keys, spec, source, undo
         self._low, self._high = limits_of(spec)
-        self._held: set[str] = set()
+        self._held: dict[str, None] = {}  # in the order in which they went down
         self._ticks: dict[str, int] = {}  # for how long each key has been held
         self._verdict = Verdict.NONE
         self._is_waiting = True
@@ -69,7 +69,7 @@ class Keys:
             self._command[element] = begin[element]
         self._ticks = {
             key: 1 if key in pressed else self._ticks.get(key, 0) + 1
-            for key in self._held.union(pressed)
+            for key in {**self._held, **dict.fromkeys(pressed)}
         }
         for key, ticks in self._ticks.items():
             if key in self._keys.hold:
@@ -80,10 +80,22 @@ class Keys:
                 share = min(1.0, ticks / self._spec.rate_hz / RAMP_S)
                 self._command[element] += share * rate / self._spec.rate_hz
         self._command = self._command.clip(self._low, self._high)
-        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", "")
+        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", HELP)
         verdict = np.array([int(self._verdict)], np.int64)
         command = self._command.astype(self._spec.action.dtype)[None]
         return Decision(command=command, verdict=verdict)
+
+    def linger(self, state: str) -> None:
+        """After the last episode: U still undoes it, Q or Esc leaves."""
+        self._say(state, "U undo the last saved   Q or Esc leave")
+        while True:
+            pressed = self._take()
+            if START in pressed:
+                return
+            if UNDO in pressed and self._undo is not None:
+                self._notice = self._undo()
+                return
+            self._source.wait()
 
     def _begin(self, observations: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         parts = [
@@ -95,6 +107,7 @@ class Keys:
     def _wait(self) -> None:
         """Until the start key is pressed."""
         self._held.clear()
+        self._ticks.clear()
         self._say(f"episode of seed {self._seed}: press Q to start", HELP)
         while self._is_waiting:
             pressed = self._take()
@@ -116,9 +129,10 @@ class Keys:
             if event.what == "blur":
                 self._held.clear()
             elif event.what == "up":
-                self._held.discard(event.name)
+                self._held.pop(event.name, None)
             elif event.what == "down":
-                self._held.add(event.name)
+                self._held.pop(event.name, None)
+                self._held[event.name] = None
                 pressed.append(event.name)
                 self._verdict = VERDICTS.get(event.name, self._verdict)
         return pressed

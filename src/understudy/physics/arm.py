@@ -141,6 +141,13 @@ class Scene:
         low, high, most = self._limits
         return np.clip(joints, low, high), np.clip(openings_m, 0.0, most)
 
+    def require_known(self, conditions: Conditions) -> None:
+        """Raise ValueError for a colour of something that is not there."""
+        there = [thing.name for thing in self.things]
+        unknown = sorted(set(conditions.colours) - set(there))
+        if unknown:
+            raise ValueError(f"colours of {unknown}; there is: {', '.join(there) or 'nothing'}")
+
     def placed(self, poses: Mapping[str, Pose]) -> dict[str, Pose]:
         """Where everything begins that can be moved; raises ValueError for a name that cannot be."""
         movable = {thing.name: thing.pose for thing in self.things if thing.mass_kg is not None}
@@ -177,11 +184,13 @@ class Conditions:
     pattern: Literal["plain", "checker", "grain"] = "plain"  # of what cannot be moved
 
     def __post_init__(self) -> None:
-        for name in ("mass", "friction", "damping", "gain"):
+        for name in ("mass", "friction", "damping", "gain", "light"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is a factor above 0, got {getattr(self, name)}")
         if not 0 <= self.latency_s < math.inf:
             raise ValueError(f"latency_s is at least 0, got {self.latency_s}")
+        if not 0 < np.linalg.norm(self.light_from) < math.inf:
+            raise ValueError(f"light_from is a direction, got {self.light_from}")
 
 
 NOMINAL = Conditions()

@@ -98,6 +98,7 @@ class BulletArm:
     ) -> None:
         """See `Arm`; raises ValueError for a pose of what cannot be moved."""
         places = self.scene.placed(poses)
+        self.scene.require_known(conditions)
         self._conditions = conditions
         self._steps = 0
         self._latency = Latency(conditions.latency_s)
@@ -232,7 +233,7 @@ class BulletArm:
                 bullet.POSITION_CONTROL,
                 targetPosition=angle,
                 force=torque,
-                positionGain=GAIN * self._conditions.gain,
+                positionGain=GAIN * self._conditions.gain / self._conditions.damping,
             )
         grippers = [mount.model.gripper for mount in self.scene.arms for _ in urdf.FINGERS]
         places = np.repeat(openings / 2, 2)
@@ -296,7 +297,6 @@ class BulletArm:
                 index,
                 linearDamping=0,
                 angularDamping=0,
-                jointDamping=self._conditions.damping,
             )
         for index in fingers:
             world.changeDynamics(body, index, lateralFriction=1.5, spinningFriction=0.01)

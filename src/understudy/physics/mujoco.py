@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, final
 
-os.environ.setdefault("MUJOCO_GL", "egl")  # read when mujoco is first imported
+if sys.platform == "linux":  # elsewhere there is always a screen
+    os.environ.setdefault("MUJOCO_GL", "egl")  # read when mujoco is first imported
 import mujoco
 import numpy as np
 from matplotlib.image import imsave
@@ -80,6 +82,7 @@ class MujocoArm:
     ) -> None:
         """See `Arm`; raises ValueError for a pose of what cannot be moved."""
         places = self.scene.placed(poses)
+        self.scene.require_known(conditions)
         self._nominal.restore(self._model)
         self._impose(conditions)
         engine.mj_resetData(self._model, self._data)
@@ -236,6 +239,7 @@ class MujocoArm:
         ]
         model.geom_friction[slippery] *= conditions.friction
         model.dof_damping[self._joint_dofs] *= conditions.damping
+        model.actuator_biasprm[self._servos, 2] *= conditions.damping
         model.actuator_gainprm[self._servos, 0] *= conditions.gain
         model.actuator_biasprm[self._servos, 1] *= conditions.gain
         turn = Rotation.from_euler("xyz", conditions.camera_turn_rad)

@@ -36,12 +36,15 @@ def drawn_from(world: World | Randomisation) -> Randomisation:
 
 @final
 class Hand:
-    """Leads a hand's point along straight lines, pointing down, at a limited speed.
+    """Leads a hand's point, pointing down, at a limited speed along each axis.
 
-    It keeps what was commanded, so that what the arm lags behind does not add up.
+    The arm stands at the scene's origin. It keeps what was commanded, so that what the arm lags behind does not add up.
     """
 
     def __init__(self, arm: Arm, chain: Chain, step_m: float) -> None:
+        first = arm.scene.arms[0]
+        if len(arm.scene.arms) > 1 or any(first.position_m) or first.yaw_rad:
+            raise ValueError("a hand is led of one arm, which stands at the origin")
         self._arm = arm
         self._chain = chain
         self._step_m = step_m  # along each axis in a tick

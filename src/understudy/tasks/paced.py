@@ -13,7 +13,7 @@ from understudy.rollout import world_spec
 
 @final
 class Paced(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Steps at the rate of its Spec. A step that comes late does not hurry those after it.
+    """Steps at the rate of its Spec. What comes late by half a tick or more does not hurry those after it.
 
     `late` counts them. `now` and `sleep` are the clock.
     """

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import openpyxl
@@ -9,7 +10,7 @@ import pytest
 
 from understudy.cli import main
 from understudy.data.formats import detect
-from understudy.data.formats.grasp_sheet import COLUMNS, export_folder, import_folder
+from understudy.data.formats.grasp_sheet import COLUMNS, export_folder, import_folder, read_sheet
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
 from understudy.spec import ENVIRONMENT_STATE, STATE
@@ -39,9 +40,10 @@ def test_a_sheet_becomes_an_episode_whose_commands_are_the_next_rows(tmp_path):
     imported = import_folder(file, tmp_path / "set")
     assert imported.episodes == 1
     episode = Dataset.open(tmp_path / "set")[0]
-    given = np.array(ROWS)
-    np.testing.assert_allclose(episode.observations[STATE], given[:, [0, 1, 2, 6]], rtol=1e-7)
-    np.testing.assert_allclose(episode.observations[ENVIRONMENT_STATE], given[:, 3:6], rtol=1e-7)
+    x, y, z, _, _, _, finger = np.array(ROWS).T
+    hand = np.stack([x, -z, y, finger], 1)  # in the file y points up
+    np.testing.assert_allclose(episode.observations[STATE], hand, rtol=1e-7)
+    np.testing.assert_allclose(episode.observations[ENVIRONMENT_STATE], [[0.5, 0.5, 0.2]] * 3)
     np.testing.assert_array_equal(episode.actions[:-1], np.asarray(episode.observations[STATE])[1:])
     np.testing.assert_array_equal(episode.actions[-1], np.asarray(episode.observations[STATE])[-1])
 
@@ -114,3 +116,59 @@ def test_the_terminal_takes_them_in_and_out(tmp_path, capsys):
     assert "is there already" in capsys.readouterr().err
     assert main([*export[:-1], str(tmp_path / "other"), "--format", "grasp"]) == 2
     assert "Did you mean 'grasp-sheet'" in capsys.readouterr().err
+
+
+def recorded(tmp_path, task=None, count=2):
+    task = task or PandaGrasp()
+    with Dataset.create(tmp_path / "set", task.spec) as dataset:
+        for episode in Here(worlds=1).rollouts(task, ExpertActor(), range(count)):
+            dataset.append(episode)
+    return Dataset.open(tmp_path / "set")
+
+
+def test_in_the_file_the_object_lies_low_along_y(tmp_path):
+    export_folder(recorded(tmp_path, count=1), tmp_path / "sheets")
+    rows = read_sheet(tmp_path / "sheets" / "demo0000.xlsx")
+    assert rows[0, 4] == pytest.approx(0.025, abs=0.001)
+    assert rows[-1, 4] > 0.1
+
+
+def test_excluded_episodes_stay_out_and_this_is_said(tmp_path):
+    dataset = recorded(tmp_path)
+    dataset.annotate(0, exclude=True)
+    lost = export_folder(dataset, tmp_path / "sheets")
+    assert [file.name for file in (tmp_path / "sheets").iterdir()] == ["demo0001.xlsx"]
+    assert "1 excluded episodes are left out" in lost
+
+
+def test_another_rate_is_not_exported_as_if_it_were_this_one(tmp_path):
+    spec = replace(PandaGrasp().spec, rate_hz=50.0)
+    with pytest.raises(ValueError, match="10 rows a second, this is 50 Hz"):
+        export_folder(Dataset.create(tmp_path / "set", spec), tmp_path / "sheets")
+
+
+def test_what_excel_leaves_beside_an_open_file_is_passed_over(tmp_path):
+    sheet(tmp_path / "demo.xlsx")
+    (tmp_path / "~$demo.xlsx").write_bytes(b"locked")
+    assert import_folder(tmp_path, tmp_path / "set").episodes == 1
+
+
+def test_a_folder_without_sheets_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no spreadsheet"):
+        import_folder(tmp_path / "empty", tmp_path / "set")
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml"])
+def test_a_damaged_sheet_is_refused(part, tmp_path):
+    whole = sheet(tmp_path / "whole.xlsx")
+    with (
+        zipfile.ZipFile(whole) as given,
+        zipfile.ZipFile(tmp_path / "demo.xlsx", "w") as made,
+    ):
+        for name in given.namelist():
+            content = given.read(name)
+            made.writestr(name, content[: len(content) // 2] if name == part else content)
+    with pytest.raises(ValueError, match=r"demo\.xlsx is (no spreadsheet|damaged)"):
+        import_folder(tmp_path / "demo.xlsx", tmp_path / "set")
+    assert not (tmp_path / "set").exists()

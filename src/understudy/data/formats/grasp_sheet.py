@@ -2,16 +2,18 @@
 
 Seven columns: where gripper and object are, and whether the gripper is open (1) or closed (0). Such a
 file has no commands; what is commanded at a row is taken to be the next row's gripper, which is how it is
-learnt from. Axes are the file's own (in the program that first wrote such files y points up).
+learnt from. In the file y points up; here z does, so positions are turned on their way in and out.
 """
 
 from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,8 @@ SPEC = Spec(
 )
 # A day of rows; a file that unpacks to more than this is not what it says it is.
 MOST_ROWS, MOST_BYTES = 864_000, 512 * 2**20
+# What reading a damaged file ends in.
+DAMAGE = (zipfile.BadZipFile, zlib.error, ParseError, EOFError, KeyError, IndexError, OSError)
 
 
 def import_folder(source: Path, destination: Path, cameras: bool = False) -> Imported:
@@ -46,7 +50,11 @@ def import_folder(source: Path, destination: Path, cameras: bool = False) -> Imp
     """
     if cameras:
         raise ValueError(f"{source}: spreadsheets hold no pictures, so --cameras brings none")
-    files = sorted(source.glob("*.xlsx")) if source.is_dir() else [source]
+    files = [source]
+    if source.is_dir():  # Excel leaves ~$NAME beside a file that is open
+        files = sorted(f for f in source.glob("*.xlsx") if not f.name.startswith("~$"))
+    if not files:
+        raise ValueError(f"{source} holds no spreadsheet (.xlsx)")
     with Dataset.create(destination, SPEC) as dataset:
         try:
             for file in files:
@@ -69,6 +77,10 @@ def export_folder(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     Raises ValueError for a dataset of other signals.
     """
     openpyxl = _openpyxl()
+    if dataset.spec.rate_hz != RATE_HZ:
+        raise ValueError(
+            f"a sheet has {RATE_HZ:g} rows a second, this is {dataset.spec.rate_hz:g} Hz"
+        )
     for key, signal in SPEC.observations.items():
         there = dataset.spec.observations.get(key)
         if there is None or there.names != signal.names:
@@ -76,17 +88,19 @@ def export_folder(dataset: Dataset, destination: Path) -> tuple[str, ...]:
                 f"{key} is {there.names if there else 'not there'}; a sheet has {signal.names}"
             )
     destination.mkdir(parents=True)
-    for number in range(len(dataset)):
+    for number in dataset.selected:
         book = openpyxl.Workbook(write_only=True)
         sheet = book.create_sheet("demonstration")
         sheet.append(COLUMNS)
         for row in _rows(dataset[number]):
             sheet.append(row)
         book.save(destination / f"demo{number:04d}.xlsx")
+    excluded = len(dataset) - len(dataset.selected)
     left = [key for key in dataset.spec.observations if key not in SPEC.observations]
     return (
         "commands, rewards, times and whether an episode succeeded have no column",
         *(f"{key} has no column" for key in left),
+        *([f"{excluded} excluded episodes are left out"] if excluded else []),
     )
 
 
@@ -99,10 +113,12 @@ def read_sheet(file: Path) -> NDArray[np.float64]:
         if size > MOST_BYTES:
             raise ValueError(f"{file} unpacks to {size / 2**20:.0f} MB, too much for such a sheet")
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{file} is no spreadsheet (.xlsx): {error}") from None
     try:
         return _numbers(book.worksheets[0].iter_rows(values_only=True), file)
+    except DAMAGE as error:
+        raise ValueError(f"{file} is damaged: {error}") from None
     finally:
         book.close()
 
@@ -137,10 +153,11 @@ def _numbers(lines: Iterator[tuple[Any, ...]], file: Path) -> NDArray[np.float64
 
 def _episode(rows: NDArray[np.float64]) -> Episode:
     """An episode of T = n ticks; at the last, the gripper is commanded to stay."""
-    hand = rows[:, [0, 1, 2, 6]].astype(np.float32)
+    place, thing = (_z_up(rows[:, part]) for part in (slice(0, 3), slice(3, 6)))
+    hand = np.concatenate([place, rows[:, 6:]], 1).astype(np.float32)
     ticks = len(rows)
     return Episode(
-        observations={STATE: hand, ENVIRONMENT_STATE: rows[:, 3:6].astype(np.float32)},
+        observations={STATE: hand, ENVIRONMENT_STATE: thing.astype(np.float32)},
         actions=np.concatenate([hand[1:], hand[-1:]]),
         rewards=np.zeros(ticks, np.float32),
         time_s=np.arange(ticks) / RATE_HZ,
@@ -156,7 +173,20 @@ def _rows(episode: Episode) -> Iterator[list[float]]:
     hand = np.asarray(episode.observations[STATE])
     thing = np.asarray(episode.observations[ENVIRONMENT_STATE])
     for (*place, finger), there in zip(hand, thing, strict=True):
-        yield [float(str(value)) for value in (*place, *there)] + [int(finger)]
+        if finger not in (0, 1):
+            raise ValueError(f"finger is {finger}, a sheet has 0 or 1")
+        values = (*_y_up(np.array(place)), *_y_up(there))
+        yield [float(str(value)) for value in values] + [int(finger)]
+
+
+def _z_up(places: NDArray[Any]) -> NDArray[Any]:
+    """Positions (..., 3) of a frame in which y points up, in one in which z does."""
+    return np.stack([places[..., 0], -places[..., 2], places[..., 1]], -1)
+
+
+def _y_up(places: NDArray[Any]) -> NDArray[Any]:
+    """The way back."""
+    return np.stack([places[..., 0], places[..., 2], -places[..., 1]], -1)
 
 
 def _openpyxl() -> Any:
