@@ -385,3 +385,30 @@ def test_an_arm_that_is_pushed_comes_back_without_swinging(name, engine):
     away = np.array(away)
     assert np.abs(away[18:]).max() < 0.01
     assert away.min() > -0.02
+
+
+def hammer(pose):
+    """A light handle with a heavy head: it hangs over where its middle would not."""
+    head = box((0.06, 0.1, 0.06), (0, 0.17, 0), (0.3, 0.3, 0.3))
+    handle = box((0.02, 0.24, 0.02), (0, 0, 0), (0.8, 0.6, 0.3))
+    return Thing(name="hammer", solids=(handle, head), pose=pose, mass_kg=0.5)
+
+
+def test_a_thing_is_where_it_is_put_though_its_weight_is_elsewhere(engine):
+    arm = engine(Scene(arms=(Mount(model=PANDA),), things=(hammer(Pose((0.5, 0, 1.0))),)))
+    turn = Rotation.from_euler("xyz", [0.3, -0.5, 1.1]).as_quat(scalar_first=True)
+    pose = Pose((0.4, 0.2, 0.8), tuple(turn.tolist()))
+    arm.reset(PANDA.home_rad, OPEN, {"hammer": pose})
+    np.testing.assert_allclose(arm.pose("hammer").position_m, pose.position_m, atol=1e-6)
+    np.testing.assert_allclose(arm.pose("hammer").rotation, pose.rotation, atol=1e-6)
+
+
+def test_a_thing_whose_weight_hangs_over_the_edge_falls(engine):
+    post = Thing(
+        name="post", solids=(box((0.1, 0.1, 0.4), (0, 0, 0.2)),), pose=Pose((0.9, 0.0, 0.0))
+    )
+    lies = Pose((0.9, 0.0, 0.42))
+    arm = engine(Scene(arms=(Mount(model=PANDA),), things=(hammer(lies), post)))
+    arm.reset(PANDA.home_rad, OPEN, {})
+    arm.advance(1.0)
+    assert arm.pose("hammer").position_m[2] < 0.3

@@ -31,7 +31,7 @@ from understudy.physics.arm import (
     vector,
 )
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import Solid
+from understudy.physics.models import Solid, inertia_of
 
 
 @contextmanager
@@ -160,8 +160,12 @@ class BulletArm:
         bodies = {name: body for name, (body, _) in self._groups.items() if name in self._things}
         if thing not in bodies:
             raise ValueError(f"nothing called {thing!r}; there is: {', '.join(bodies)}")
+        # The engine says where the centre of mass is, along the principal axes.
         position, turn = self._world.getBasePositionAndOrientation(bodies[thing])
-        return Pose(vector(position), (turn[3], *turn[:3]))
+        centre, axes = self._centres[thing]
+        rotation = Rotation.from_quat(turn) * axes.inv()
+        w, x, y, z = rotation.as_quat(canonical=True, scalar_first=True)
+        return Pose(vector(position - rotation.apply(centre)), (w, x, y, z))
 
     def is_touching(self, one: str, other: str) -> bool:
         """See `Arm`; raises ValueError for a name that is not there."""
@@ -251,6 +255,7 @@ class BulletArm:
         """Make everything in an empty world."""
         world = self._world
         world.resetSimulation()
+        self._centres: dict[str, tuple[Floats, Rotation]] = {}
         world.setGravity(0, 0, GRAVITY)
         world.setTimeStep(self.step_s)
         self._groups = {
@@ -325,10 +330,22 @@ class BulletArm:
         slip = conditions.friction  # Bullet multiplies what touches
         turn = pose.quaternion_wxyz
         mass = 0.0 if thing.mass_kg is None else thing.mass_kg * conditions.mass
-        body = world.createMultiBody(mass, solid, visible, pose.position_m, (*turn[1:], turn[0]))
+        found = inertia_of(thing.solids, mass or 1.0)
+        moments, axes = found.principal()
+        self._centres[thing.name] = found.centre_m, axes
+        body = world.createMultiBody(
+            mass,
+            solid,
+            visible,
+            pose.position_m,
+            (*turn[1:], turn[0]),
+            baseInertialFramePosition=found.centre_m,
+            baseInertialFrameOrientation=axes.as_quat(),
+        )
         world.changeDynamics(
             body,
             -1,
+            localInertiaDiagonal=moments if mass else (0, 0, 0),
             lateralFriction=thing.friction * (1.0 if thing.mass_kg is None else slip),
             spinningFriction=0.01,
             linearDamping=0,

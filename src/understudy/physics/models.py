@@ -86,6 +86,12 @@ class Inertia:
     centre_m: Floats
     tensor: Floats
 
+    def principal(self) -> tuple[Floats, Rotation]:
+        """Moments (3,) about the principal axes, and these axes in the link's frame."""
+        moments, axes = np.linalg.eigh(self.tensor)
+        axes[:, 0] *= np.linalg.det(axes)
+        return moments, Rotation.from_matrix(axes)
+
 
 def inertia_of(solids: Sequence[Solid], mass_kg: float) -> Inertia:
     """Of solids that share a mass by their volumes."""
