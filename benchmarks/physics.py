@@ -10,10 +10,12 @@ One arm, a table and a cube; timed in turn, in one run. `inverse`: poses of a Pa
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
+os.environ.setdefault("MUJOCO_GL", "egl")  # before mujoco is imported
 import mujoco
 import numpy as np
 import pybullet

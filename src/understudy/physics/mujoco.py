@@ -168,10 +168,19 @@ class MujocoArm:
                 f"a picture of {rows} x {columns}: each side is 1 to {mjcf.LARGEST_PICTURE} pixels"
             )
         if (rows, columns) not in self._renderers:
-            self._renderers[rows, columns] = engine.Renderer(self._model, rows, columns)
+            self._renderers[rows, columns] = self._renderer(rows, columns)
         renderer = self._renderers[rows, columns]
         renderer.update_scene(self._data, camera)
         return renderer.render()
+
+    def _renderer(self, rows: int, columns: int) -> Any:
+        try:
+            return engine.Renderer(self._model, rows, columns)
+        except engine.FatalError as error:
+            raise RuntimeError(
+                f"MuJoCo cannot draw here: {error}. Without a screen it needs MUJOCO_GL=egl, set before "
+                "mujoco is first imported"
+            ) from error
 
     def close(self) -> None:
         """See `Arm`."""
