@@ -111,7 +111,7 @@ def rows_of(name: str, data: Path, folder: Path) -> list[results.Row]:
     """The rows of one case."""
     places = [folder / f"{name}-{seed}" for seed in SEEDS]
     reports = [Report.from_json(place / "report" / "report.json") for place in places]
-    success = pooled_mean([np.asarray(report.successes, float) for report in reports])
+    success = pooled_mean([np.asarray(report.successes) for report in reports])
     collected = json.loads(minutes_file(data).read_text())
     minutes = [collected + json.loads((place / "minutes.json").read_text()) for place in places]
     steps = [step_ms(place / "run") for place in places]
