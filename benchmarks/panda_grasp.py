@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import results
 import torch
+from decisions import decision_ms
 from pusht import understudy
 
 from understudy.evaluate.measure import Report
@@ -92,21 +91,6 @@ def measure(name: str, seed: int, data: Path, folder: Path) -> None:
                    "--videos", 0, "--out", place / "report", log=place / "evaluate.log")  # fmt: skip
 
 
-def step_ms(run: Path) -> float:
-    """Median time of one decision for one world."""
-    policy = load_checkpoint(find_checkpoint(run)).policy
-    shapes = {key: signal.shape for key, signal in policy.spec.observations.items()}
-    seen = {key: torch.zeros(1, policy.config.history, *shape) for key, shape in shapes.items()}
-    noise = torch.randn(1, *policy.noise_shape)
-    times = []
-    with torch.inference_mode():
-        for _ in range(STEPS + 5):
-            began = time.perf_counter()
-            policy.predict(seen, noise)
-            times.append(1e3 * (time.perf_counter() - began))
-    return statistics.median(times[5:])
-
-
 def rows_of(name: str, data: Path, folder: Path) -> list[results.Row]:
     """The rows of one case."""
     places = [folder / f"{name}-{seed}" for seed in SEEDS]
@@ -114,7 +98,10 @@ def rows_of(name: str, data: Path, folder: Path) -> list[results.Row]:
     success = pooled_mean([np.asarray(report.successes) for report in reports])
     collected = json.loads(minutes_file(data).read_text())
     minutes = [collected + json.loads((place / "minutes.json").read_text()) for place in places]
-    steps = [step_ms(place / "run") for place in places]
+    steps = [
+        decision_ms(load_checkpoint(find_checkpoint(place / "run")).policy, STEPS)
+        for place in places
+    ]
     return [
         results.estimate_row(name, "success_rate", success, "share", SEEDS),
         results.median_row(name, "train_minutes", minutes, "min", SEEDS),

@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import results
 import torch
+from decisions import decision_ms
 from pusht import SEEDS, STARTS, understudy
 
 from understudy.evaluate.measure import Report
@@ -66,21 +65,6 @@ def report_of(folder: Path, case: str, seed: int) -> Report:
     return Report.from_json(out / "report.json")
 
 
-def chunk_ms(checkpoint: Path) -> float:
-    """Median time of one prediction for one world."""
-    policy = load_checkpoint(checkpoint).policy
-    shapes = {key: signal.shape for key, signal in policy.spec.observations.items()}
-    seen = {key: torch.zeros(1, policy.config.history, *shape) for key, shape in shapes.items()}
-    noise = torch.randn(1, *policy.noise_shape)
-    times = []
-    with torch.inference_mode():
-        for _ in range(CHUNKS + 3):
-            began = time.perf_counter()
-            policy.predict(seen, noise)
-            times.append(1e3 * (time.perf_counter() - began))
-    return statistics.median(times[3:])
-
-
 def main() -> None:
     """Evaluate what is missing and write the rows."""
     parser = argparse.ArgumentParser(description="samplers on PushT")
@@ -106,7 +90,8 @@ def main() -> None:
             pairs = zip(scores, reports[REFERENCE], strict=True)
             difference = pooled_mean([np.asarray(s - r.scores) for s, r in pairs])
             rows.append(results.estimate_row(case, "score_minus_reference", difference, "1", SEEDS))
-        times = [chunk_ms(changed(folder, CASES[case][0], 0, case)) for _ in range(REPEATS)]
+        policy = load_checkpoint(changed(folder, CASES[case][0], 0, case)).policy
+        times = [decision_ms(policy, CHUNKS) for _ in range(REPEATS)]
         rows.append(results.median_row(case, "chunk_ms", times, "ms", [0]))
         if case == "flow4":  # the small U-Net at four steps
             rows.append(results.median_row("unet", "chunk_ms", times, "ms", [0]))

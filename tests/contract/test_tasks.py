@@ -16,9 +16,11 @@ SCORES = {
     "mountain-car": (-130.0, -195.0),
     "cart-pole": (499.0, 60.0),
     "pusht": (None, 0.35),
+    "kuka-sliders": (-10.0, -200.0),
     "panda-grasp": (1.0, 0.3),
 }
 VARIANTS = {
+    "kuka-sliders": ("kuka-sliders:trace=circle,seconds=1",),
     "panda-grasp": ("panda-grasp:pose=random,noise_m=0.01,limit_s=4",),
     "pusht": ("pusht", "pusht:observe=pixels"),
 }
