@@ -2,9 +2,9 @@
 
     python benchmarks/multi_task.py --folder runs/pusht
 
-Needs what benchmarks/pusht.py leaves in --folder. The demonstrations of the second task are the
-human ones in a mirror, so both have the same difficulty. The single policies train 4,400 steps each,
-the one for both 8,800: the same work. 200 starts of each task, three training seeds; differences are
+Needs what benchmarks/pusht.py leaves in --folder: its case `episodes-199` is the policy for the original
+task alone. The demonstrations of the second task are the human ones in a mirror, so both have the same
+difficulty. The single policies train 4,400 steps each, the one for both 8,800: the same work. 200 starts of each task, three training seeds; differences are
 paired start by start and pooled.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import results
 from numpy.typing import NDArray
-from pusht import HELD_OUT, SEEDS, STARTS, understudy
+from pusht import EPISODES, HELD_OUT, SEEDS, STARTS, understudy
 
 from understudy.data.formats.pusht import mirrored
 from understudy.data.store import Dataset
@@ -25,7 +25,7 @@ from understudy.evaluate.measure import Report
 from understudy.statistics import pooled_mean
 
 TASKS = {"original": "pusht", "mirrored": "pusht:goal=mirrored"}
-STEPS = {"original": 4400, "mirrored": 4400, "both": 8800}
+STEPS = {"mirrored": 4400, "both": 8800}
 
 
 def make_data(folder: Path) -> None:
@@ -37,10 +37,9 @@ def make_data(folder: Path) -> None:
             continue
         with Dataset.create(place, recorded.spec) as made:
             for episode in recorded:
-                if name != "mirrored":
+                if name == "both":
                     made.append(episode)
-                if name != "original":
-                    made.append(mirrored(episode))
+                made.append(mirrored(episode))
 
 
 def train(folder: Path, name: str, seed: int) -> None:
@@ -63,6 +62,8 @@ def train(folder: Path, name: str, seed: int) -> None:
 def report_of(folder: Path, name: str, task: str, seed: int) -> Report:
     """What a policy reached on a task."""
     place = folder / "multi_task" / f"{name}-{seed}" / f"report-{task}"
+    if name == "original":
+        place = folder / f"episodes-{EPISODES}-{seed}" / "report"
     return Report.from_json(place / "report.json")
 
 
