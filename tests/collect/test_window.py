@@ -7,8 +7,11 @@ import sys
 import time
 
 import numpy as np
+import pygame
 import pytest
 
+from understudy.collect.source import Event
+from understudy.collect.window import KNOB, SIZE_PX, Window
 from understudy.data.store import Dataset
 from understudy.spec import STATE
 
@@ -36,12 +39,13 @@ def display(tmp_path):
 
 
 @pytest.fixture
-def collecting(display, tmp_path):
+def collecting(request, display, tmp_path):
     """`understudy collect` in a window; gives the process, and a function that sends keys to it."""
     name, _ = display
     environment = {**os.environ, "DISPLAY": name}
     environment.pop("SDL_VIDEODRIVER", None)
-    words = ["collect", "--task", "panda-grasp:limit_s=60", "--device", "keyboard", "--keep", "all"]
+    task, device = request.param
+    words = ["collect", "--task", task, "--device", device, "--keep", "all"]
     words = [sys.executable, "-m", "understudy", *words, "--out", str(tmp_path / "set")]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
@@ -77,6 +81,7 @@ def saved(folder):
     return len(Dataset.open(folder)) if (folder / "meta" / "info.json").exists() else 0
 
 
+@pytest.mark.parametrize("collecting", [("panda-grasp:limit_s=60", "keyboard")], indirect=True)
 def test_keys_sent_to_the_window_lead_the_arm_and_are_recorded(display, collecting, tmp_path):
     process, send = collecting
     until(lambda: red_share(display[1]) > 1e-4, "the red object being shown")
@@ -100,6 +105,72 @@ def test_keys_sent_to_the_window_lead_the_arm_and_are_recorded(display, collecti
     assert episode.actions[0, 3] == 1.0
     assert episode.actions[-1, 3] == 0.0
     assert np.abs(np.diff(episode.time_s) - 0.1).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    "collecting", [("kuka-sliders:trace=free,seconds=50", "sliders")], indirect=True
+)
+def test_a_slider_dragged_with_the_mouse_turns_its_joint(display, collecting, tmp_path):
+    process, send = collecting
+    until(lambda: len(knobs(display[1])) == 7, "seven knobs being shown")
+    before = pixels(display[1])[:, : SIZE_PX[0]]
+    send("key", "q")
+    time.sleep(0.5)
+    x, y = knobs(display[1])[1]
+    send("mousemove", str(x), str(y))
+    send("mousedown", "1")
+    for part in range(1, 11):
+        send("mousemove", str(x + 6 * part), str(y))
+        time.sleep(0.05)
+    send("mouseup", "1")
+    time.sleep(1.0)
+    assert np.abs(pixels(display[1])[:, : SIZE_PX[0]] - before).mean() > 0.5
+    send("key", "e")
+    until(lambda: saved(tmp_path / "set") == 1, "the episode being saved")
+    send("key", "Escape")
+    assert process.wait(PATIENCE_S) == 0
+    episode = Dataset.open(tmp_path / "set")[0]
+    joints = np.asarray(episode.observations[STATE])
+    assert joints[-1, 1] > 0.5
+    assert np.abs(joints[-1, [0, 2, 3, 4, 5, 6]]).max() < 0.05
+    np.testing.assert_allclose(episode.actions[:, 7], episode.time_s + 1 / 240, atol=1e-3)
+
+
+def knobs(file):
+    """Middles of the sliders' knobs on the display, (x, y), from above."""
+    at = np.argwhere(np.abs(pixels(file) - np.array(KNOB)).max(-1) < 3)
+    groups = np.split(at, np.flatnonzero(np.diff(at[:, 0]) > 2) + 1) if len(at) else []
+    return [tuple(group.mean(0).round().astype(int)[::-1]) for group in groups]
+
+
+def test_a_gamepads_events_are_told_by_their_names(display, monkeypatch):
+    """No gamepad can be plugged in here: the engine's own events, as it sends them for one."""
+    monkeypatch.setenv("DISPLAY", display[0])
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    window = Window("test")
+    window.events()
+    for kind, what in (
+        (pygame.CONTROLLERAXISMOTION, {"axis": pygame.CONTROLLER_AXIS_RIGHTY, "value": -16384}),
+        (pygame.CONTROLLERBUTTONDOWN, {"button": pygame.CONTROLLER_BUTTON_DPAD_LEFT}),
+        (pygame.CONTROLLERBUTTONUP, {"button": pygame.CONTROLLER_BUTTON_A}),
+        (pygame.CONTROLLERAXISMOTION, {"axis": pygame.CONTROLLER_AXIS_TRIGGERLEFT, "value": 99}),
+    ):
+        pygame.event.post(pygame.event.Event(kind, **what))
+    told = [event for event in window.events() if event.what != "blur"]
+    window.close()
+    assert told == [
+        Event("axis", "right y", -0.5), Event("down", "dpad left"), Event("up", "a"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("collecting", [("panda-grasp", "gamepad")], indirect=True)
+def test_without_a_gamepad_it_says_so_and_what_to_do(collecting, tmp_path):
+    process, _ = collecting
+    assert process.wait(PATIENCE_S) == 1
+    told = (tmp_path / "log").read_text()
+    assert "no gamepad is plugged in" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "set").exists()
 
 
 def test_without_a_screen_it_says_so_and_what_to_do(tmp_path):

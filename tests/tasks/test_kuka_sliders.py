@@ -1,11 +1,13 @@
 """Sliders: what is shown once is played back, and goes on wherever the arm is."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from understudy.actor import Replay
+from understudy.cli import main
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
 from understudy.learn.clone import clone
@@ -114,3 +116,24 @@ def test_what_cannot_be_is_refused():
     world = KukaSliders(trace="free").build()
     with pytest.raises(RuntimeError, match="choose a trace"):
         world.expert_action()
+
+
+def test_what_hands_show_with_the_sliders_is_played_back(tmp_path):
+    """Raised, held and lowered again, by a script in the place of hands."""
+    ticks = range(1, 601)
+    heights = [0.4 * min(1, tick / 240, (600 - tick) / 240) for tick in ticks]
+    moved = [[tick, "slide", "joint2", round(h, 5)] for tick, h in zip(ticks, heights, strict=True)]
+    script = tmp_path / "hands.json"
+    script.write_text(json.dumps([[0, "down", "q"], *moved, [630, "down", "e"], [700, "quit"]]))
+    words = ["collect", "--task", "kuka-sliders:trace=free", "--device", "sliders"]
+    words += ["--episodes", "1", "--script", str(script), "--out", str(tmp_path / "set")]
+    assert main(words) == 0
+    demonstration = Dataset.open(tmp_path / "set")[0]
+    assert demonstration.source == "person"
+    policy = clone(PLAYBACK, Dataset.open(tmp_path / "set"), LearnConfig())
+    world = KukaSliders(trace="free", seconds=2.2).build()
+    (episode,) = rollouts([world], Chunks(policy, 1, 1, "policy", "play"), [100_000])
+    count = min(len(episode), len(demonstration))
+    apart_m = np.linalg.norm(tip_m(episode)[:count] - tip_m(demonstration)[:count], axis=1)
+    assert np.sqrt(np.mean(apart_m**2)) < 0.005
+    assert np.ptp(tip_m(demonstration)[:, 0]) > 0.3

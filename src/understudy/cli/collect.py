@@ -31,10 +31,11 @@ class Collect:
     """How many to record."""
     seed: int = 0
     """Seed of the first episode, 0..9999; each next one takes the next."""
-    device: Literal["expert", "keyboard"] = "expert"
-    """Who shows it: the task's expert, or a person at the keys of a window."""
+    device: Literal["expert", "keyboard", "sliders", "gamepad"] = "expert"
+    """Who shows it: the task's expert, or a person at the keys, sliders or gamepad of a window."""
     script: Path | None = None
-    """Keys from a file in the place of a window: a JSON list of [moment, "down" or "up", key]."""
+    """What hands do, from a file in the place of a window: a JSON list of [moment, what, name, value], such as
+    [0, "down", "q"] or [3, "slide", "x", 0.5]."""
     keep: Literal["all", "successes"] = "successes"
     """Which episodes are kept."""
     workers: int = 1
@@ -64,10 +65,12 @@ def main(arguments: Sequence[str]) -> int:
             f"seeds {options.seed} to {options.seed + options.episodes - 1} are not all within "
             f"0..{SEEDS_MOST - 1}, which is where demonstrations begin"
         )
-    if options.device == "keyboard":
-        return _by_hand(options, task)
+    if options.device != "expert":
+        return _by_hand(options, options.device, task)
     if options.script:
-        raise ValueError("--script presses keys, so it needs --device keyboard")
+        raise ValueError(
+            "--script stands for hands, so it needs --device keyboard, sliders or gamepad"
+        )
     from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
 
     dataset = _dataset(options, task.spec)
@@ -89,15 +92,23 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _by_hand(options: Collect, task: TaskConfig) -> int:
+def _by_hand(
+    options: Collect, device: Literal["keyboard", "sliders", "gamepad"], task: TaskConfig
+) -> int:
     from understudy.cli.teleoperate import teleoperate
+
+    usual = Collect(task=options.task, out=options.out)
+    if (options.workers, options.worlds) != (usual.workers, usual.worlds):
+        raise ValueError(
+            f"--device {device}: one person leads one world, so no --workers or --worlds"
+        )
 
     def opened() -> tuple[Dataset, list[int]]:
         dataset = _dataset(options, task.spec)
         known = _seeds(dataset)
         return dataset, [seed for seed in range(options.seed, SEEDS_MOST) if seed not in known]
 
-    teleoperate(task, opened, options.episodes, options.keep, options.script)
+    teleoperate(task, device, opened, options.episodes, options.keep, options.script)
     print(f"{options.out} now holds {plural(len(Dataset.open(options.out)), 'episode')}")
     return 0
 

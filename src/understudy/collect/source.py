@@ -12,17 +12,33 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-What = Literal["down", "up", "blur", "quit", "slide"]
+from understudy.rollout import world_spec
+
+PICTURES_HZ = 30.0
+What = Literal["down", "up", "lean", "axis", "slide", "blur", "quit"]
 
 
 @final
 @dataclass(frozen=True)
 class Event:
-    """A key goes down or up, the window loses the keyboard, is closed, or a slider stands at a value."""
+    """A key or button goes down or up, or is held down farther or less; a gamepad's stick or a slider stands at a
+    value; the window loses the keyboard or is closed."""
 
     what: What
-    name: str = ""  # of the key or the slider
-    value: float = 0.0
+    name: str = ""  # of the key, the stick or the slider
+    value: float = 1.0  # how far a key is down, 0 to 1; of a stick's axis, -1 to 1; of a slider
+
+
+@final
+@dataclass(frozen=True)
+class Slider:
+    """One number that a hand can set."""
+
+    name: str
+    low: float
+    high: float
+    value: float
+    unit: str = ""
 
 
 class Source(Protocol):
@@ -42,6 +58,10 @@ class Source(Protocol):
 
     def say(self, lines: Sequence[str]) -> None:
         """Show a few lines of text, in the place of those before."""
+        ...
+
+    def place(self, sliders: Sequence[Slider]) -> None:
+        """Put sliders where they stand, in the place of those before."""
         ...
 
     def close(self) -> None:
@@ -65,10 +85,14 @@ class Script:
         self._waiting = sorted(events, key=lambda entry: entry[0])
         self._moment = 0
         self.said: list[tuple[str, ...]] = []
+        self.placed: list[tuple[Slider, ...]] = []
 
     @classmethod
     def read(cls, file: Path) -> Script:
-        """Read a JSON list of [moment, "down" or "up" ..., key]; raises ValueError saying which entry is wrong."""
+        """Read a JSON list of [moment, what, name, value]; raises ValueError saying which entry is wrong.
+
+        What is "down" or "up" of a key, "axis" of a stick, "slide" of a slider, or "quit".
+        """
         try:
             entries = json.loads(file.read_text())
         except (OSError, ValueError) as error:
@@ -96,15 +120,21 @@ class Script:
         """See `Source`; kept in `said`."""
         self.said.append(tuple(lines))
 
+    def place(self, sliders: Sequence[Slider]) -> None:
+        """See `Source`; kept in `placed`."""
+        self.placed.append(tuple(sliders))
+
     def close(self) -> None:
         """See `Source`."""
 
 
 def _entry(file: Path, number: int, entry: Any) -> tuple[int, Event]:
-    fits = isinstance(entry, list) and 2 <= len(entry) <= 4 and isinstance(entry[0], int)
+    kinds = ((int,), (str,), (str,), (int, float))
+    fits = isinstance(entry, list) and 2 <= len(entry) <= 4
+    fits = fits and all(isinstance(part, kind) for part, kind in zip(entry, kinds, strict=False))
     if not fits or entry[1] not in get_args(What):
         raise ValueError(
-            f"{file}, entry {number}: {entry!r}, expected [moment, what, key], what one of "
+            f"{file}, entry {number}: {entry!r}, expected [moment, what, name, value], what one of "
             f"{', '.join(get_args(What))}"
         )
     return entry[0], Event(*entry[1:])
@@ -112,24 +142,29 @@ def _entry(file: Path, number: int, entry: Any) -> tuple[int, Event]:
 
 @final
 class Shown(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """A world whose picture is shown after each step."""
+    """A world whose picture is shown at the start and after steps, at most `PICTURES_HZ` in a second of it."""
 
     def __init__(self, world: gymnasium.Env[Any, Any], source: Source) -> None:
         super().__init__(world)
         self._source = source
+        self._every = max(1, round(world_spec(world).rate_hz / PICTURES_HZ))
+        self._steps = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin, and show it."""
         begun = self.env.reset(seed=seed, options=options)
+        self._steps = 0
         self._show()
         return begun
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step, and show it."""
         stepped = self.env.step(action)
-        self._show()
+        self._steps += 1
+        if self._steps % self._every == 0:
+            self._show()
         return stepped
 
     def _show(self) -> None:

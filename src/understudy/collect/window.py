@@ -1,4 +1,4 @@
-"""A window: what the world looks like, a few lines of text, and the keyboard (extra `teleop`)."""
+"""A window: what the world looks like, a few lines of text, keyboard, sliders and gamepad (extra `teleop`)."""
 
 from __future__ import annotations
 
@@ -9,34 +9,50 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy.collect.source import Event
+from understudy.collect.panel import WIDTH_PX, Panel
+from understudy.collect.source import Event, Slider
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 # A window that is drawn through OpenGL would take the thread's context, which MuJoCo's pictures need.
 os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 try:
     import pygame
+    from pygame._sdl2 import controller
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("a window needs pygame: pip install 'understudy[teleop]'") from error
 
 SIZE_PX = (960, 720)  # of the picture; the text stands below it
-LINE_PX, MARGIN_PX, LINES = 26, 10, 5
-DARK, LIGHT, FAINT = (24, 26, 30), (235, 238, 242), (150, 156, 166)
+LINE_PX, MARGIN_PX, LINES = 26, 10, 6
+DARK, LIGHT, FAINT, KNOB = (24, 26, 30), (235, 238, 242), (150, 156, 166), (90, 160, 250)
 MOMENT_MS = 15
+# The names of a gamepad's controls, by the engine's numbers.
+AXES = {
+    getattr(pygame, f"CONTROLLER_AXIS_{side.upper()}{axis.upper()}"): f"{side} {axis}"
+    for side in ("left", "right")
+    for axis in ("x", "y")
+}
+BUTTONS = {
+    getattr(pygame, f"CONTROLLER_BUTTON_{name.upper().replace(' ', '_')}"): name
+    for name in ("a", "b", "x", "y", "back", "start",
+                 "dpad up", "dpad down", "dpad left", "dpad right")
+}  # fmt: skip
+FULL = 32768  # of an axis
 
 
 @final
 class Window:
-    """A source of events, see `Source`. Raises RuntimeError where there is no screen."""
+    """A source of events, see `Source`. Raises RuntimeError where there is no screen, or no gamepad where one is
+    asked for."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, with_sliders: bool = False, with_gamepad: bool = False) -> None:
         if os.environ.get("SDL_VIDEODRIVER") == "dummy" and has_screen():
             del os.environ["SDL_VIDEODRIVER"]  # which tasks choose for pictures without a window
         pygame.display.quit()
         try:
             pygame.display.init()
             height = SIZE_PX[1] + LINES * LINE_PX + 2 * MARGIN_PX
-            self._screen = pygame.display.set_mode((SIZE_PX[0], height))
+            width = SIZE_PX[0] + (WIDTH_PX if with_sliders else 0)
+            self._screen = pygame.display.set_mode((width, height))
         except pygame.error as error:
             raise RuntimeError(
                 f"no window can be opened ({error}); a screen is needed, or --script"
@@ -44,6 +60,8 @@ class Window:
         pygame.display.set_caption(title)
         pygame.font.init()
         self._font = pygame.font.Font(None, LINE_PX - 2)
+        self._gamepads = _gamepads() if with_gamepad else []
+        self._panel = Panel(SIZE_PX[1])
         self._picture: pygame.Surface | None = None
         self._lines: tuple[str, ...] = ()
 
@@ -58,7 +76,28 @@ class Window:
                 found.append(Event(what, pygame.key.name(event.key)))
             elif event.type == pygame.WINDOWFOCUSLOST:
                 found.append(Event("blur"))
+            elif event.type == pygame.CONTROLLERAXISMOTION and event.axis in AXES:
+                found.append(Event("axis", AXES[event.axis], event.value / FULL))
+            elif event.type in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
+                what = "down" if event.type == pygame.CONTROLLERBUTTONDOWN else "up"
+                if event.button in BUTTONS:
+                    found.append(Event(what, BUTTONS[event.button]))
+            else:
+                found += self._mouse(event)
         return found
+
+    def _mouse(self, event: pygame.event.Event) -> list[Event]:
+        """What the mouse does to sliders."""
+        moved: list[Event] = []
+        if event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            moved = self._panel.press(event.pos[0] - SIZE_PX[0], event.pos[1])
+        elif event.type == pygame.MOUSEMOTION:
+            moved = self._panel.drag(event.pos[0] - SIZE_PX[0])
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
+            self._panel.release()
+        if moved:
+            self._draw()
+        return moved
 
     def wait(self) -> None:
         """See `Source`: a hundredth of a second or so."""
@@ -80,8 +119,15 @@ class Window:
             self._lines = tuple(lines)
             self._draw()
 
+    def place(self, sliders: Sequence[Slider]) -> None:
+        """See `Source`; they stand to the right of the picture."""
+        self._panel.place(sliders)
+        self._draw()
+
     def close(self) -> None:
         """See `Source`."""
+        for gamepad in self._gamepads:
+            gamepad.quit()
         pygame.display.quit()
 
     def _draw(self) -> None:
@@ -94,7 +140,34 @@ class Window:
         for number, line in enumerate(self._lines[:LINES]):
             text = self._font.render(line, True, FAINT if number else LIGHT)
             self._screen.blit(text, (MARGIN_PX, SIZE_PX[1] + MARGIN_PX + number * LINE_PX))
+        self._draw_panel()
         pygame.display.flip()
+
+    def _draw_panel(self) -> None:
+        left = SIZE_PX[0]
+        for number, slider in enumerate(self._panel.sliders):
+            begin, end, y = self._panel.track(number)
+            words = f"{slider.name}   {slider.value:.3f} {slider.unit}"
+            text = self._font.render(words, True, LIGHT)
+            self._screen.blit(text, (left + begin, y - 2 * self._panel.row_px // 3))
+            pygame.draw.line(self._screen, FAINT, (left + begin, y), (left + end, y), 3)
+            x, _ = self._panel.knob(number)
+            pygame.draw.circle(self._screen, KNOB, (left + x, y), min(9, self._panel.row_px // 4))
+
+
+def _gamepads() -> list[controller.Controller]:
+    """All that are plugged in; raises RuntimeError where none is."""
+    controller.init()
+    found = [
+        controller.Controller(number)
+        for number in range(controller.get_count())
+        if controller.is_controller(number)
+    ]
+    if not found:
+        raise RuntimeError(
+            "no gamepad is plugged in; plug one in, or lead it with --device keyboard"
+        )
+    return found
 
 
 def has_screen() -> bool:

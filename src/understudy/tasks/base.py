@@ -11,11 +11,15 @@ import gymnasium
 
 from understudy.spec import Spec
 
+# What a gamepad's left stick and cross press.
+LEFT_AND_RIGHT = {"left x-": "left", "left x+": "right", "dpad left": "left", "dpad right": "right"}
+UP_AND_DOWN = {"left y-": "up", "left y+": "down", "dpad up": "up", "dpad down": "down"}
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class KeyMap:
-    """What keys do to a task's command; they are named as pygame names them: "w", "left", "space".
+class Controls:
+    """What hands do to a task's command: keys, named as pygame names them ("w", "left", "space"), gamepad, sliders.
 
     `begin` is the command at the start of an episode, element by element: a number, or where it is
     seen (key of the observation, index).
@@ -28,6 +32,10 @@ class KeyMap:
     """While held: the element, and its value; released, it is as at the beginning."""
     put: Mapping[str, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
     """When pressed: the element, and the values that it takes in turn."""
+    pad: Mapping[str, str] = field(default_factory=dict)
+    """A gamepad's buttons ("a") and halves of sticks ("left x-"), and the key that each presses."""
+    clock: int | None = None
+    """The element that is the time since the start in seconds: no hand sets it."""
     says: tuple[str, ...] = ()
     """A line each, for people."""
 
@@ -42,7 +50,7 @@ class TaskConfig(ABC):
     """
 
     has_expert: ClassVar[bool] = False
-    keys: ClassVar[KeyMap | None] = None  # for people at a keyboard
+    controls: ClassVar[Controls | None] = None  # for people
     score: ClassVar[Literal["return", "max_reward"]] = "return"  # what reports call the score
 
     @property

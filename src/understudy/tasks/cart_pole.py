@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from understudy.spec import STATE, Signal, Spec
-from understudy.tasks.base import KeyMap, TaskConfig
+from understudy.tasks.base import LEFT_AND_RIGHT, Controls, TaskConfig
 from understudy.tasks.gym import GymWorld
 
 # Feedback on (position, velocity, angle, angular velocity): leads the pole back over the cart and
@@ -37,8 +37,11 @@ class CartPole(TaskConfig):
     """Keep the pole within 12 degrees and the cart on its track; each step earns 1."""
 
     has_expert: ClassVar[bool] = True
-    keys: ClassVar[KeyMap | None] = KeyMap(
-        begin=(0,), put={"left": (0, (0,)), "right": (0, (1,))}, says=("left right: push that way",)
+    controls: ClassVar[Controls | None] = Controls(
+        begin=(0,),
+        put={"left": (0, (0,)), "right": (0, (1,))},
+        pad=LEFT_AND_RIGHT,
+        says=("left right: push that way",),
     )
 
     @property

@@ -22,7 +22,7 @@ from understudy.physics.kinematics import Floats
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
 from understudy.tasks.arms import Engine, World, drawn_from, make_arm
-from understudy.tasks.base import TaskConfig
+from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
 RATE_HZ = 240.0
@@ -197,6 +197,11 @@ class KukaSliders(TaskConfig):
     """Play back, at 240 Hz, what was shown with the sliders: along the same path, to its end."""
 
     has_expert: ClassVar[bool] = True
+    controls: ClassVar[Controls | None] = Controls(
+        begin=(*((ENVIRONMENT_STATE, joint) for joint in range(JOINTS)), 0.0),
+        clock=JOINTS,
+        says=("drag the sliders",),
+    )
 
     trace: Trace = "raise-and-lower"
     """What is shown: one joint raised, raised and lowered (after a second of rest, or at once), a

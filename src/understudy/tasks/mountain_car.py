@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from understudy.spec import STATE, Signal, Spec
-from understudy.tasks.base import KeyMap, TaskConfig
+from understudy.tasks.base import LEFT_AND_RIGHT, Controls, TaskConfig
 from understudy.tasks.gym import GymWorld
 
 LEFT, NONE, RIGHT = 0, 1, 2
@@ -36,8 +36,11 @@ class MountainCar(TaskConfig):
     """Reach the flag on the right hill; each step costs 1, 200 steps are the limit."""
 
     has_expert: ClassVar[bool] = True
-    keys: ClassVar[KeyMap | None] = KeyMap(
-        begin=(NONE,), hold={"left": (0, LEFT), "right": (0, RIGHT)}, says=("left right: push",)
+    controls: ClassVar[Controls | None] = Controls(
+        begin=(NONE,),
+        hold={"left": (0, LEFT), "right": (0, RIGHT)},
+        pad=LEFT_AND_RIGHT,
+        says=("left right: push",),
     )
 
     @property

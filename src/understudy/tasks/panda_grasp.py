@@ -17,7 +17,7 @@ from understudy.physics.models import Vector
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, IMAGES, STATE, Signal, Spec
 from understudy.tasks.arms import FRAME_S, Engine, Hand, World, drawn_from, make_arm
-from understudy.tasks.base import KeyMap, TaskConfig
+from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
 RATE_HZ = 10.0  # of commands and of the record; joints are commanded 60 times a second between
@@ -164,13 +164,17 @@ class _GraspWorld(gymnasium.Env[Any, Any]):
 
 ALIGNED_M, SAFE_M = 0.006, 0.12
 SPEED_M_S = STEP_M * RATE_HZ
-KEYS = KeyMap(
+KEYS = Controls(
     begin=((STATE, 0), (STATE, 1), (STATE, 2), 1.0),
     push={
         **{"w": (0, SPEED_M_S), "s": (0, -SPEED_M_S), "a": (1, SPEED_M_S), "d": (1, -SPEED_M_S)},
         **{"z": (2, SPEED_M_S), "x": (2, -SPEED_M_S)},
     },
     put={"space": (3, (0.0, 1.0))},
+    pad={
+        **{"left y-": "w", "left y+": "s", "left x-": "a", "left x+": "d"},
+        **{"right y-": "z", "right y+": "x", "a": "space"},
+    },
     says=("W S away and back   A D left and right   Z X up and down   space close and open",),
 )
 
@@ -181,7 +185,7 @@ class PandaGrasp(TaskConfig):
     """Lift the object by 10 cm and hold it there for a second."""
 
     has_expert: ClassVar[bool] = True
-    keys: ClassVar[KeyMap | None] = KEYS
+    controls: ClassVar[Controls | None] = KEYS
     score: ClassVar[Literal["return", "max_reward"]] = "max_reward"
 
     pose: Literal["fixed", "random"] = "fixed"

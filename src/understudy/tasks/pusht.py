@@ -19,7 +19,7 @@ from understudy.data.formats.pusht import (
 )
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
 from understudy.tasks import gym  # also readies pygame for a machine without a screen
-from understudy.tasks.base import KeyMap, TaskConfig
+from understudy.tasks.base import LEFT_AND_RIGHT, UP_AND_DOWN, Controls, TaskConfig
 
 SIZE_PX = 512.0
 SPEED_PX_S = 150.0  # of the keys
@@ -71,12 +71,13 @@ class PushT(TaskConfig):
     """Cover 95 % of the outline within 300 steps; the reward is the coverage over 0.95, at most 1."""
 
     score: ClassVar[Literal["return", "max_reward"]] = "max_reward"
-    keys: ClassVar[KeyMap | None] = KeyMap(
+    controls: ClassVar[Controls | None] = Controls(
         begin=((STATE, 0), (STATE, 1)),
         push={
             **{"left": (0, -SPEED_PX_S), "right": (0, SPEED_PX_S)},
             **{"up": (1, -SPEED_PX_S), "down": (1, SPEED_PX_S)},
         },
+        pad={**LEFT_AND_RIGHT, **UP_AND_DOWN},
         says=("arrows: move the agent's target",),
     )
 

@@ -1,25 +1,26 @@
 """A person at the keyboard: what keys command, and what becomes of an episode."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from understudy.cli import main
-from understudy.collect.keys import Keys
-from understudy.collect.source import Event, Script, Shown, Stopped
+from understudy.collect.source import Event, Script, Shown, Slider, Stopped
+from understudy.collect.teleoperator import Teleoperator
 from understudy.data import annotations
 from understudy.data.store import Dataset
 from understudy.rollout import rollouts
 from understudy.spec import STATE, Signal, Spec
 from understudy.tasks import make_task
-from understudy.tasks.base import KeyMap
+from understudy.tasks.base import Controls
 from understudy.tasks.panda_grasp import PandaGrasp
 
 SPEC = Spec(
     {STATE: Signal((2,))}, Signal((3,), low=(0, -1, 0), high=(1, 1, 5)), rate_hz=10.0, task="move"
 )
-KEYMAP = KeyMap(
+CONTROLS = Controls(
     begin=((STATE, 1), 0.0, 2.0),
     push={"w": (0, 0.6), "s": (0, -0.6)},
     hold={"left": (1, -0.5)},
@@ -40,7 +41,7 @@ def script(*events):
 
 def commands(source, ticks):
     """What is commanded in the first ticks."""
-    actor = Keys(KEYMAP, SPEC, source)
+    actor = Teleoperator(CONTROLS, SPEC, source)
     actor.reset(np.array([True]), np.array([7]))
     info = ({"tick": np.array([tick])} for tick in range(ticks))
     return np.array([actor.act(SEEN, tick).command[0] for tick in info])
@@ -71,9 +72,9 @@ def test_when_the_window_loses_the_keyboard_all_keys_are_released():
 
 
 def test_of_two_held_keys_the_later_one_counts():
-    keys = KeyMap(begin=(0, 0.0, 0), hold={"left": (1, -0.5), "right": (1, 0.5)})
+    keys = Controls(begin=(0, 0.0, 0), hold={"left": (1, -0.5), "right": (1, 0.5)})
     events = [(0, "q+"), (1, "left+"), (2, "right+"), (4, "right-"), (5, "right+"), (6, "left-")]
-    actor = Keys(keys, SPEC, script(*events, (99, "quit")))
+    actor = Teleoperator(keys, SPEC, script(*events, (99, "quit")))
     actor.reset(np.array([True]), np.array([7]))
     info = [{"tick": np.array([tick])} for tick in range(6)]
     found = [actor.act(SEEN, tick).command[0, 1] for tick in info]
@@ -82,7 +83,7 @@ def test_of_two_held_keys_the_later_one_counts():
 
 def test_an_episode_does_not_begin_at_the_speed_of_the_one_before():
     source = script((0, "q+"), (1, "w+"), (8, "w-"), (9, "w+"), (10, "q+"), (99, "quit"))
-    actor = Keys(KEYMAP, SPEC, source)
+    actor = Teleoperator(CONTROLS, SPEC, source)
     found = []
     for ticks in (7, 2):
         actor.reset(np.array([True]), np.array([7]))
@@ -103,18 +104,48 @@ def test_commands_end_at_the_limits():
     assert found[:, 0].max() == 1.0
 
 
+def test_a_slider_sets_its_number_until_something_else_does():
+    controls = replace(CONTROLS, clock=2)
+    source = Script(
+        [
+            (0, Event("down", "q")),
+            (2, Event("slide", "action 0", 0.2)),
+            (3, Event("slide", "action 0", 0.4)),
+            (3, Event("slide", "action 2", 4.0)),  # the clock, which no hand sets
+            (4, Event("down", "w")),
+            (9, Event("quit")),
+        ]
+    )
+    actor = Teleoperator(controls, SPEC, source, with_sliders=True)
+    actor.reset(np.array([True]), np.array([7]))
+    found = np.array([actor.act(SEEN, {"tick": np.array([t])}).command[0] for t in range(5)])
+    np.testing.assert_allclose(found[:, 0], [0.5, 0.2, 0.4, 0.41, 0.43], atol=1e-6)
+    np.testing.assert_allclose(found[:, 2], [0.1, 0.2, 0.3, 0.4, 0.5], atol=1e-6)
+    first, second = source.placed[0]
+    assert (first, second.name) == (Slider("action 0", 0, 1, 0.5), "action 1")
+
+
+def test_what_sliders_said_before_the_start_does_not_count():
+    source = Script(
+        [(0, Event("slide", "action 0", 1.0)), (1, Event("down", "q")), (9, Event("quit"))]
+    )
+    actor = Teleoperator(CONTROLS, SPEC, source, with_sliders=True)
+    actor.reset(np.array([True]), np.array([7]))
+    assert actor.act(SEEN, {"tick": np.array([0])}).command[0, 0] == 0.5
+
+
 def test_a_closed_window_stops_everything():
     with pytest.raises(Stopped):
         commands(script((0, "q+"), (3, "quit")), 9)
 
 
-def played(source, keys=PandaGrasp.keys, seeds=range(5)):
+def played(source, keys=PandaGrasp.controls, seeds=range(5)):
     """The episodes until the window is closed."""
     task = PandaGrasp()
     world = Shown(task.build("rgb_array"), source)
     found = []
     try:
-        found.extend(rollouts([world], Keys(keys, task.spec, source), seeds))
+        found.extend(rollouts([world], Teleoperator(keys, task.spec, source), seeds))
     except Stopped:
         pass
     finally:
@@ -156,22 +187,22 @@ def test_keys_alone_can_lift_the_object():
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
-        (KeyMap(begin=(0.0,)), "begins 1 elements, the action has 3"),
-        (KeyMap(begin=(0, 0, 0), push={"w": (3, 1.0)}), "'w' changes element 3"),
-        (KeyMap(begin=(0, 0, 0), push={"w": (0, 1.0)}, hold={"w": (1, 1.0)}), "two meanings: w"),
-        (KeyMap(begin=(0, 0, 0), push={"q": (0, 1.0)}), "two meanings: q"),
+        (Controls(begin=(0.0,)), "begin 1 elements, the action has 3"),
+        (Controls(begin=(0, 0, 0), push={"w": (3, 1.0)}), "'w' changes element 3"),
+        (Controls(begin=(0, 0, 0), push={"w": (0, 1.0)}, hold={"w": (1, 1.0)}), "two meanings: w"),
+        (Controls(begin=(0, 0, 0), push={"q": (0, 1.0)}), "two meanings: q"),
     ],
 )
 def test_a_map_that_does_not_fit_is_refused(keys, complaint):
     with pytest.raises(ValueError, match=complaint):
-        Keys(keys, SPEC, Script([]))
+        Teleoperator(keys, SPEC, Script([]))
 
 
 @pytest.mark.parametrize("name", ["mountain-car", "cart-pole", "pusht", "panda-grasp"])
 def test_every_tasks_keys_fit_it(name):
     task = make_task(name)
-    assert task.keys is not None
-    Keys(task.keys, task.spec, Script([]))
+    assert task.controls is not None
+    Teleoperator(task.controls, task.spec, Script([]))
 
 
 def collected(tmp_path, events, *options):
@@ -225,6 +256,36 @@ def test_the_last_episode_can_be_undone_as_well(tmp_path):
     assert dataset.selected.tolist() == [1]
 
 
+def test_sliders_lead_any_task_whose_commands_have_limits(tmp_path):
+    file = tmp_path / "hands.json"
+    file.write_text(json.dumps([[0, "down", "q"], [1, "slide", "action 0", 1.5], [5, "quit"]]))
+    words = ["collect", "--task", "gym:Pendulum-v1", "--device", "sliders", "--script", str(file)]
+    assert main([*words, "--out", str(tmp_path / "set"), "--keep", "all"]) == 0
+    script = json.loads(file.read_text())
+    file.write_text(json.dumps([*script[:-1], [3, "down", "e"], [6, "quit"]]))
+    assert main([*words, "--out", str(tmp_path / "set"), "--keep", "all"]) == 0
+    dataset = Dataset.open(tmp_path / "set")
+    np.testing.assert_allclose(dataset[0].actions[:, 0], [1.5, 1.5, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--task", "mountain-car", "--device", "sliders"], "the action here is choices"),
+        (["--task", "kuka-sliders", "--device", "keyboard"], "no keys to be led with"),
+        (["--task", "gym:Pendulum-v1", "--device", "gamepad"], "no keys to be led with"),
+        (
+            ["--task", "pusht", "--device", "keyboard", "--worlds", "2"],
+            "one person leads one world",
+        ),
+    ],
+)
+def test_a_task_that_a_device_cannot_lead_is_refused(words, complaint, tmp_path, capsys):
+    assert main(["collect", *words, "--out", str(tmp_path / "set")]) == 2
+    assert complaint in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "set").exists()
+
+
 @pytest.mark.parametrize("words", [["--task", "gym:Pendulum-v1"], ["--task", "cart-pole"]])
 def test_a_session_that_cannot_begin_leaves_no_folder(words, tmp_path):
     script = ["--device", "keyboard", "--script", str(tmp_path / "none.json")]
@@ -250,7 +311,9 @@ def test_a_second_session_goes_on_with_seeds_that_were_not_shown_yet(tmp_path):
     [
         ("{", "is no script"),
         ("{}", "expected a list"),
-        ('[[0, "down"], [1, "press", "q"]]', r"entry 1: .*expected \[moment, what, key\]"),
+        ('[[0, "down", "q"], [3, "slide", ["x"], 1]]', r"entry 1: .*\['x'\]"),
+        ('[[0, "slide", "x", "far"]]', r"entry 0: .*'far'"),
+        ('[[0, "down"], [1, "press", "q"]]', r"entry 1: .*expected \[moment, what, name, value\]"),
     ],
 )
 def test_a_script_that_is_not_right_says_where(text, complaint, tmp_path):

@@ -1,17 +1,18 @@
-"""A person at the keyboard, as an actor."""
+"""A person at keys, sliders or a gamepad, as an actor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from understudy.actor import Decision, Verdict
-from understudy.collect.source import Source, Stopped
+from understudy.collect.source import Slider, Source, Stopped
 from understudy.spec import Spec
-from understudy.tasks.base import KeyMap
+from understudy.tasks.base import Controls
 
 START, END, REDO, DISCARD, UNDO, STOP = "q", "e", "r", "backspace", "u", "escape"
 VERDICTS = {END: Verdict.END, REDO: Verdict.REDO, DISCARD: Verdict.DISCARD}
@@ -21,24 +22,33 @@ HELP = "Q start   E end   R begin again   backspace discard   U undo the last sa
 
 
 @final
-class Keys:
-    """Commands what the held keys say; one world at a time.
+class Teleoperator:
+    """Commands what the held keys and the sliders say; one world at a time.
 
     An episode waits for its start key. When the window loses the keyboard, all keys count as released:
-    what moves while a key is held stops. Raises Stopped when the window is closed or the stop key pressed, and ValueError for a
-    map that names an element twice for one key or that the action does not have.
+    what moves while a key is held stops. What a slider says of an element holds until something else does. Raises
+    Stopped when the window is closed or the stop key pressed, and ValueError for controls with two meanings for one
+    key or with an element that the action does not have.
     """
 
     source = "person"
     requests = ()
 
     def __init__(
-        self, keys: KeyMap, spec: Spec, source: Source, undo: Callable[[], str] | None = None
+        self,
+        controls: Controls,
+        spec: Spec,
+        source: Source,
+        undo: Callable[[], str] | None = None,
+        with_sliders: bool = False,
     ) -> None:
-        _require_fitting(keys, spec)
-        self._keys, self._spec, self._source, self._undo = keys, spec, source, undo
+        _require_fitting(controls, spec)
+        self._controls, self._spec, self._source, self._undo = controls, spec, source, undo
         self._low, self._high = limits_of(spec)
-        self._held: dict[str, None] = {}  # in the order in which they went down
+        self._sliders = sliders_of(controls, spec) if with_sliders else {}
+        self._slider_at = {slider.name: element for element, slider in self._sliders.items()}
+        self._slid: dict[int, float] = {}  # since the last tick
+        self._held: dict[str, float] = {}  # how far, in the order in which they went down
         self._ticks: dict[str, int] = {}  # for how long each key has been held
         self._verdict = Verdict.NONE
         self._is_waiting = True
@@ -57,28 +67,13 @@ class Keys:
         """Command (1, A) from the keys that are held and pressed."""
         if self._is_waiting:
             self._command = self._begin(observations)
+            self._place()
             self._wait()
         tick = int(info["tick"][0])
         pressed = self._take()
-        for key in pressed:
-            if key in self._keys.put:
-                element, values = self._keys.put[key]
-                self._command[element] = _next(values, self._command[element])
-        begin = self._begin(observations)
-        for element, _ in self._keys.hold.values():
-            self._command[element] = begin[element]
-        self._ticks = {
-            key: 1 if key in pressed else self._ticks.get(key, 0) + 1
-            for key in {**self._held, **dict.fromkeys(pressed)}
-        }
-        for key, ticks in self._ticks.items():
-            if key in self._keys.hold:
-                element, value = self._keys.hold[key]
-                self._command[element] = value
-            elif key in self._keys.push:
-                element, rate = self._keys.push[key]
-                share = min(1.0, ticks / self._spec.rate_hz / RAMP_S)
-                self._command[element] += share * rate / self._spec.rate_hz
+        self._follow(pressed, self._begin(observations))
+        if self._controls.clock is not None:
+            self._command[self._controls.clock] = (tick + 1) / self._spec.rate_hz
         self._command = self._command.clip(self._low, self._high)
         self._say(f"recording {tick / self._spec.rate_hz:.1f} s", HELP)
         verdict = np.array([int(self._verdict)], np.int64)
@@ -97,10 +92,41 @@ class Keys:
                 return
             self._source.wait()
 
+    def _follow(self, pressed: Sequence[str], begin: NDArray[np.float64]) -> None:
+        """Change the command as hands say."""
+        controls = self._controls
+        for key in pressed:
+            if key in controls.put:
+                element, values = controls.put[key]
+                self._command[element] = _next(values, self._command[element])
+        for element, _ in controls.hold.values():
+            self._command[element] = begin[element]
+        for element, value in self._slid.items():
+            self._command[element] = value
+        self._slid.clear()
+        self._ticks = {
+            key: 1 if key in pressed else self._ticks.get(key, 0) + 1
+            for key in {**self._held, **dict.fromkeys(pressed)}
+        }
+        for key, ticks in self._ticks.items():
+            if key in controls.hold:
+                element, value = controls.hold[key]
+                self._command[element] = value
+            elif key in controls.push:
+                element, rate = controls.push[key]
+                share = self._held.get(key, 1.0) * min(1.0, ticks / self._spec.rate_hz / RAMP_S)
+                self._command[element] += share * rate / self._spec.rate_hz
+
+    def _place(self) -> None:
+        """Put the sliders where the command begins."""
+        values = self._command.clip(self._low, self._high)
+        placed = self._sliders.items()
+        self._source.place([replace(one, value=float(values[e])) for e, one in placed])
+
     def _begin(self, observations: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         parts = [
             part if isinstance(part, int | float) else observations[part[0]][0][part[1]]
-            for part in self._keys.begin
+            for part in self._controls.begin
         ]
         return np.array(parts, np.float64)
 
@@ -119,6 +145,7 @@ class Keys:
             if self._is_waiting:
                 self._source.wait()
         self._notice, self._verdict = "", Verdict.NONE
+        self._slid.clear()
 
     def _take(self) -> list[str]:
         """Follow the events; returns the keys that were pressed, in order."""
@@ -130,15 +157,19 @@ class Keys:
                 self._held.clear()
             elif event.what == "up":
                 self._held.pop(event.name, None)
+            elif event.what == "lean" and event.name in self._held:
+                self._held[event.name] = event.value
+            elif event.what == "slide" and event.name in self._slider_at:
+                self._slid[self._slider_at[event.name]] = event.value
             elif event.what == "down":
                 self._held.pop(event.name, None)
-                self._held[event.name] = None
+                self._held[event.name] = event.value
                 pressed.append(event.name)
                 self._verdict = VERDICTS.get(event.name, self._verdict)
         return pressed
 
     def _say(self, state: str, help: str) -> None:
-        lines = [state, *self._keys.says, help, self._notice]
+        lines = [state, *self._controls.says, help, self._notice]
         self._source.say([line for line in lines if line])
 
 
@@ -157,15 +188,32 @@ def _next(values: Sequence[float], now: float) -> float:
     return values[(places[0] + 1) % len(values)] if places else values[0]
 
 
-def _require_fitting(keys: KeyMap, spec: Spec) -> None:
+def sliders_of(controls: Controls, spec: Spec) -> dict[int, Slider]:
+    """A slider for each element of an action, in its middle; raises ValueError where there can be none."""
+    action = spec.action
+    if action.choices is not None or not (action.low and action.high):
+        kind = "choices" if action.choices is not None else "numbers without limits"
+        raise ValueError(f"sliders set numbers between limits, the action here is {kind}")
+    names = action.names or [f"action {element}" for element in range(action.size)]
+    bounds = enumerate(zip(names, action.low, action.high, strict=True))
+    return {
+        element: Slider(name, low, high, (low + high) / 2, action.unit)
+        for element, (name, low, high) in bounds
+        if element != controls.clock
+    }
+
+
+def _require_fitting(controls: Controls, spec: Spec) -> None:
     size = spec.action.size
-    if len(keys.begin) != size:
-        raise ValueError(f"the key map begins {len(keys.begin)} elements, the action has {size}")
-    for map_ in (keys.push, keys.hold, keys.put):
-        for key, (element, _) in map_.items():
+    if len(controls.begin) != size:
+        raise ValueError(f"controls begin {len(controls.begin)} elements, the action has {size}")
+    for keys in (controls.push, controls.hold, controls.put):
+        for key, (element, _) in keys.items():
             if not 0 <= element < size:
                 raise ValueError(f"key {key!r} changes element {element} of an action of {size}")
-    taken = [*keys.push, *keys.hold, *keys.put]
+    if controls.clock is not None and not 0 <= controls.clock < size:
+        raise ValueError(f"the clock is element {controls.clock} of an action of {size}")
+    taken = [*controls.push, *controls.hold, *controls.put]
     twice = {key for key in taken if taken.count(key) > 1 or key in (START, UNDO, STOP, *VERDICTS)}
     if twice:
         raise ValueError(f"keys with two meanings: {', '.join(sorted(twice))}")

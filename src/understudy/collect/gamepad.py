@@ -1,0 +1,79 @@
+"""A gamepad: its sticks and buttons press keys, as far as they are pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.collect.source import Event, Slider, Source
+from understudy.collect.teleoperator import DISCARD, END, REDO, START, UNDO
+
+# A stick at rest is not quite in its middle.
+DEAD = 0.15
+BUTTONS = {"start": START, "back": END, "y": REDO, "b": DISCARD, "x": UNDO}
+HELP = "gamepad: start start   back end   Y begin again   B discard   X undo the last saved"
+
+
+@final
+class Gamepad:
+    """A source whose sticks and buttons become keys; keys still count.
+
+    `pad` names the key that a button ("a") or half of a stick ("left x-", "right y+") presses. A stick
+    presses its key as far as it is pushed beyond its middle; let go, it releases it.
+    """
+
+    def __init__(self, source: Source, pad: Mapping[str, str]) -> None:
+        self._source = source
+        self._keys = {**BUTTONS, **pad}
+        self._down: set[str] = set()  # halves of sticks beyond the middle
+
+    def events(self) -> Sequence[Event]:
+        """See `Source`."""
+        found: list[Event] = []
+        for event in self._source.events():
+            if event.what == "axis":
+                found += self._pushed(event)
+            elif event.what in ("down", "up"):
+                found.append(Event(event.what, self._keys.get(event.name, event.name)))
+            else:
+                found.append(event)
+        return found
+
+    def _pushed(self, event: Event) -> list[Event]:
+        """What an axis does to the keys of its two halves."""
+        found: list[Event] = []
+        for end, value in (("-", -event.value), ("+", event.value)):
+            half = f"{event.name}{end}"
+            if half not in self._keys:
+                continue
+            far = min(1.0, max(0.0, (value - DEAD) / (1 - DEAD)))
+            if far > 0:
+                found.append(Event("lean" if half in self._down else "down", self._keys[half], far))
+                self._down.add(half)
+            elif half in self._down:
+                found.append(Event("up", self._keys[half]))
+                self._down.remove(half)
+        return found
+
+    def wait(self) -> None:
+        """See `Source`."""
+        self._source.wait()
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """See `Source`."""
+        self._source.show(picture)
+
+    def say(self, lines: Sequence[str]) -> None:
+        """See `Source`."""
+        self._source.say([*lines, HELP])
+
+    def place(self, sliders: Sequence[Slider]) -> None:
+        """See `Source`."""
+        self._source.place(sliders)
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._source.close()
