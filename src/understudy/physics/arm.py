@@ -141,21 +141,27 @@ class Scene:
         low, high, most = self._limits
         return np.clip(joints, low, high), np.clip(openings_m, 0.0, most)
 
-    def require_known(self, conditions: Conditions) -> None:
-        """Raise ValueError for a colour of something that is not there."""
-        there = [thing.name for thing in self.things]
-        unknown = sorted(set(conditions.colours) - set(there))
-        if unknown:
-            raise ValueError(f"colours of {unknown}; there is: {', '.join(there) or 'nothing'}")
+    def begin(
+        self,
+        joints: Floats,
+        openings_m: Floats,
+        poses: Mapping[str, Pose],
+        conditions: Conditions,
+    ) -> tuple[Floats, Floats, dict[str, Pose]]:
+        """Where a reset puts joints (J,), grippers (arms,) and all that can be moved.
 
-    def placed(self, poses: Mapping[str, Pose]) -> dict[str, Pose]:
-        """Where everything begins that can be moved; raises ValueError for a name that cannot be."""
+        Raises ValueError for a pose of what cannot be moved, and a colour of what is not there.
+        """
         movable = {thing.name: thing.pose for thing in self.things if thing.mass_kg is not None}
         unknown = sorted(set(poses) - set(movable))
         if unknown:
             there = ", ".join(movable) or "none"
             raise ValueError(f"nothing called {unknown} that can be moved; there is: {there}")
-        return {**movable, **poses}
+        names = [thing.name for thing in self.things]
+        unknown = sorted(set(conditions.colours) - set(names))
+        if unknown:
+            raise ValueError(f"colours of {unknown}; there is: {', '.join(names) or 'nothing'}")
+        return *self.within(joints, openings_m), {**movable, **poses}
 
     def camera(self, name: str) -> Camera:
         """Return a camera; raises ValueError with the valid names."""

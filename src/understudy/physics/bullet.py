@@ -96,14 +96,12 @@ class BulletArm:
         poses: Mapping[str, Pose],
         conditions: Conditions = NOMINAL,
     ) -> None:
-        """See `Arm`; raises ValueError for a pose of what cannot be moved."""
-        places = self.scene.placed(poses)
-        self.scene.require_known(conditions)
+        """See `Arm`; raises ValueError where `Scene.begin` does."""
+        angles, openings, places = self.scene.begin(joints, openings_m, poses, conditions)
         self._conditions = conditions
         self._steps = 0
         self._latency = Latency(conditions.latency_s)
         self._build(places)
-        angles, openings = self.scene.within(joints, openings_m)
         for body, index, angle in zip(*self._joints, angles, strict=True):
             self._world.resetJointState(body, index, angle)
         for body, index, place in zip(*self._fingers, np.repeat(openings / 2, 2), strict=True):

@@ -80,13 +80,11 @@ class MujocoArm:
         poses: Mapping[str, Pose],
         conditions: Conditions = NOMINAL,
     ) -> None:
-        """See `Arm`; raises ValueError for a pose of what cannot be moved."""
-        places = self.scene.placed(poses)
-        self.scene.require_known(conditions)
+        """See `Arm`; raises ValueError where `Scene.begin` does."""
+        angles, openings, places = self.scene.begin(joints, openings_m, poses, conditions)
         self._nominal.restore(self._model)
         self._impose(conditions)
         engine.mj_resetData(self._model, self._data)
-        angles, openings = self.scene.within(joints, openings_m)
         self._data.qpos[self._joint_at] = angles
         self._data.qpos[self._finger_at] = np.repeat(openings / 2, 2)
         for name, pose in places.items():
