@@ -63,6 +63,7 @@ STEP_S = 1 / 240
 GRAVITY = -9.81
 # Share of its error that a servo makes good in a step; Bullet's own default.
 GAIN = 0.1
+NO_LIMIT = -1.0  # of a servo's speed, as Bullet says it
 NEAR_M, FAR_M = 0.02, 30.0
 FLOOR_M = 0.1  # its thickness
 FLOOR = Thing(
@@ -228,25 +229,31 @@ class BulletArm:
         """Tell each servo where to go."""
         angles, openings = self.scene.within(joints, openings_m)
         torques = [joint.torque_nm for mount in self.scene.arms for joint in mount.model.joints]
-        for body, index, angle, torque in zip(*self._joints, angles, torques, strict=True):
-            self._world.setJointMotorControl2(
-                body,
-                index,
-                bullet.POSITION_CONTROL,
-                targetPosition=angle,
-                force=torque,
-                positionGain=GAIN * self._conditions.gain / self._conditions.damping,
-            )
+        gain = GAIN * self._conditions.gain / self._conditions.damping
+        self._drive(self._joints, angles, torques, gain, [NO_LIMIT] * len(angles))
         grippers = [mount.model.gripper for mount in self.scene.arms for _ in urdf.FINGERS]
-        places = np.repeat(openings / 2, 2)
-        for body, index, place, gripper in zip(*self._fingers, places, grippers, strict=True):
+        forces = [gripper.force_n / 2 for gripper in grippers]
+        speeds = [gripper.speed_m_s for gripper in grippers]
+        self._drive(self._fingers, np.repeat(openings / 2, 2), forces, GAIN, speeds)
+
+    def _drive(
+        self,
+        servos: tuple[list[int], list[int]],
+        targets: Floats,
+        forces: list[float],
+        gain: float,
+        speeds: list[float],
+    ) -> None:
+        """Where servos (n,) shall go, with which force and how fast at most."""
+        for body, index, target, force, speed in zip(*servos, targets, forces, speeds, strict=True):
             self._world.setJointMotorControl2(
                 body,
                 index,
                 bullet.POSITION_CONTROL,
-                targetPosition=place,
-                force=gripper.force_n / 2,
-                maxVelocity=gripper.speed_m_s,
+                targetPosition=target,
+                force=force,
+                positionGain=gain,
+                maxVelocity=speed,
             )
 
     def _build(self, places: Mapping[str, Pose]) -> None:
