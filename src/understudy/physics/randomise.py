@@ -21,7 +21,8 @@ Range = tuple[float, float]
 class Randomisation:
     """From where to where each condition is drawn, evenly; factors evenly in their logarithm.
 
-    As it stands nothing differs from the nominal world. Raises ValueError for a range that runs backwards.
+    As it stands nothing differs from the nominal world. Raises ValueError for a range that runs backwards
+    and for a value below 0 or without end.
     """
 
     seed: int = 0
@@ -58,6 +59,9 @@ class Randomisation:
         for name in FACTORS:
             if getattr(self, name)[0] <= 0:
                 raise ValueError(f"{name} is a factor above 0, got {getattr(self, name)}")
+        for name in ("camera_shift_m", "camera_turn_rad", "light_tilt"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} is at least 0, got {getattr(self, name)}")
 
     def draw(self, episode_seed: int) -> tuple[Conditions, float]:
         """Conditions of an episode, and the deviation of its noise in metres; the same for the same seeds."""
