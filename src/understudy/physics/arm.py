@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import ArmModel, Solid, Vector
+from understudy.physics.models import ArmModel, Solid, Vector, vector
 
 Quaternion = tuple[float, float, float, float]
 UPRIGHT: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -42,12 +42,6 @@ class Pose:
         """From a position (3,) and a matrix (3, 3)."""
         quaternion = Rotation.from_matrix(rotation).as_quat(canonical=True, scalar_first=True)
         return cls(vector(position), quaternion_of(quaternion))
-
-
-def vector(values: Any) -> Vector:
-    """Three numbers of an array (3,)."""
-    x, y, z = (float(value) for value in values)
-    return x, y, z
 
 
 def quaternion_of(values: Any) -> Quaternion:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from understudy.physics.models import ArmModel, Gripper, Joint, Solid, Vector
+from understudy.physics.models import ArmModel, Gripper, Joint, Solid, Vector, inertia_of
 
 WHITE, GREY, DARK = (0.92, 0.93, 0.94), (0.55, 0.57, 0.6), (0.2, 0.21, 0.23)
 ORANGE = (0.95, 0.45, 0.1)
@@ -42,14 +42,16 @@ def box(size_m: Vector, position_m: Vector, colour: Vector = WHITE) -> Solid:
 
 def _gripper(position_m: Vector, turn_rad: float) -> Gripper:
     """A hand like Franka's: opens 8 cm; 10.34 cm from its frame to between the finger tips."""
+    hand = box((0.05, 0.2, 0.06), (0, 0, 0.03), WHITE)
+    finger = box((0.02, 0.014, 0.055), (0, 0.007, 0.0859), DARK)
     return Gripper(
         position_m=position_m,
         rpy_rad=(0.0, 0.0, turn_rad),
         reach_m=0.1034,
-        mass_kg=0.7,
-        finger_kg=0.05,
-        solids=(box((0.05, 0.2, 0.06), (0, 0, 0.03), WHITE),),
-        finger_solids=(box((0.02, 0.014, 0.055), (0, 0.007, 0.0859), DARK),),
+        inertia=inertia_of([hand], 0.7),
+        finger_inertia=inertia_of([finger], 0.05),
+        solids=(hand,),
+        finger_solids=(finger,),
     )
 
 
@@ -67,7 +69,7 @@ def _joints(rows: Sequence[Row]) -> tuple[Joint, ...]:
             home_rad=home,
             torque_nm=torque,
             stiffness=STIFFNESS * torque,
-            mass_kg=mass,
+            inertia=inertia_of(solids, mass),
             solids=solids,
         )
         for number, (position, turn, (low, high), home, torque, mass, solids) in enumerate(rows, 1)

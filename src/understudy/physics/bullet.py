@@ -28,10 +28,9 @@ from understudy.physics.arm import (
     Thing,
     pattern,
     steps_of,
-    vector,
 )
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import Solid, inertia_of
+from understudy.physics.models import Solid, Vector, inertia_of, vector
 
 
 @contextmanager
@@ -260,7 +259,7 @@ class BulletArm:
         """Make everything in an empty world."""
         world = self._world
         world.resetSimulation()
-        self._centres: dict[str, tuple[Floats, Rotation]] = {}
+        self._centres: dict[str, tuple[Vector, Rotation]] = {}
         world.setGravity(0, 0, GRAVITY)
         world.setTimeStep(self.step_s)
         self._groups = {

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from understudy.physics.arm import PATTERNS, Camera, Mount, Pose, Scene, Thing
-from understudy.physics.models import ArmModel, Gripper, Solid, inertia_of, numbers
+from understudy.physics.models import ArmModel, Gripper, Inertia, Solid, inertia_of, numbers
 
 STEP_S = 1 / 480
 # Bits that say what collides with what: an arm's own parts never do with each other.
@@ -75,10 +75,9 @@ def _body(parent: Element, name: str, pose: tuple[Iterable[float], str]) -> Elem
     return SubElement(parent, "body", name=name, pos=numbers(position), quat=quaternion)
 
 
-def _inertial(body: Element, solids: tuple[Solid, ...], mass_kg: float) -> None:
-    found = inertia_of(solids, mass_kg)
-    (xx, xy, xz), (_, yy, yz), (_, _, zz) = found.tensor
-    SubElement(body, "inertial", pos=numbers(found.centre_m), mass=numbers([mass_kg]),
+def _inertial(body: Element, inertia: Inertia) -> None:
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = inertia.tensor
+    SubElement(body, "inertial", pos=numbers(inertia.centre_m), mass=numbers([inertia.mass_kg]),
                fullinertia=numbers([xx, yy, zz, xy, xz, yz]))  # fmt: skip
 
 
@@ -112,7 +111,7 @@ def _arm(
         body.set("gravcomp", "1")
         SubElement(body, "joint", name=name, axis="0 0 1", armature="0.1", damping="1",
                    range=numbers([joint.low_rad, joint.high_rad]))  # fmt: skip
-        _inertial(body, joint.solids, joint.mass_kg)
+        _inertial(body, joint.inertia)
         for index, solid in enumerate(joint.solids):
             _solid(body, solid, f"{name}/{index}", _bits(number), 1.0)
         SubElement(servos, "position", name=name, joint=name, kp=numbers([joint.stiffness]),
@@ -131,7 +130,7 @@ def _hand(
     gripper, name = model.gripper, f"arm{number}/hand"
     hand = _body(body, name, (gripper.position_m, _quaternion(gripper.rpy_rad)))
     hand.set("gravcomp", "1")
-    _inertial(hand, gripper.solids, gripper.mass_kg)
+    _inertial(hand, gripper.inertia)
     for index, solid in enumerate(gripper.solids):
         _solid(hand, solid, f"{name}/{index}", _bits(number), 1.0)
     SubElement(
@@ -156,7 +155,7 @@ def _finger(
     SubElement(finger, "joint", name=name, type="slide", axis="0 1 0", armature="0.05",
                damping=numbers([gripper.force_n / 2 / gripper.speed_m_s]),
                range=numbers([0, gripper.opening_m / 2]))  # fmt: skip
-    _inertial(finger, gripper.finger_solids, gripper.finger_kg)
+    _inertial(finger, gripper.finger_inertia)
     for index, solid in enumerate(gripper.finger_solids):
         _solid(finger, solid, f"{name}/{index}", collides, 1.5)
 
@@ -165,7 +164,7 @@ def _thing(world: Element, thing: Thing) -> None:
     body = _body(world, thing.name, _pose(thing.pose))
     if thing.mass_kg is not None:
         SubElement(body, "freejoint", name=thing.name)
-        _inertial(body, thing.solids, thing.mass_kg)
+        _inertial(body, inertia_of(thing.solids, thing.mass_kg))
     for index, solid in enumerate(thing.solids):
         _solid(body, solid, f"{thing.name}/{index}", (PLACE, ALL), thing.friction)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,6 +17,12 @@ from scipy.spatial.transform import Rotation
 from understudy.physics.kinematics import Chain, Floats
 
 Vector = tuple[float, float, float]
+
+
+def vector(values: Any) -> Vector:
+    """Three numbers of an array (3,)."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 def numbers(values: Iterable[float]) -> str:
@@ -83,8 +89,8 @@ class Inertia:
     """Mass, its centre in the link's frame, and the tensor (3, 3) about that centre in the frame's axes."""
 
     mass_kg: float
-    centre_m: Floats
-    tensor: Floats
+    centre_m: Vector
+    tensor: tuple[Vector, Vector, Vector]  # kg m^2
 
     def principal(self) -> tuple[Floats, Rotation]:
         """Moments (3,) about the principal axes, and these axes in the link's frame."""
@@ -97,12 +103,29 @@ def inertia_of(solids: Sequence[Solid], mass_kg: float) -> Inertia:
     """Of solids that share a mass by their volumes."""
     shares = np.array([solid.volume_m3 for solid in solids])
     masses = mass_kg * shares / shares.sum()
-    places = np.array([solid.position_m for solid in solids])
-    centre = masses @ places / mass_kg
+    return together(
+        [
+            Inertia(mass, solid.position_m, rows(solid.inertia(mass)))
+            for solid, mass in zip(solids, masses.tolist(), strict=True)
+        ]
+    )
+
+
+def together(parts: Sequence[Inertia]) -> Inertia:
+    """Of parts that are one rigid body, all in its frame."""
+    masses = np.array([part.mass_kg for part in parts])
+    places = np.array([part.centre_m for part in parts])
+    centre = masses @ places / masses.sum()
     tensor = np.zeros((3, 3))
-    for solid, mass, arm in zip(solids, masses, places - centre, strict=True):
-        tensor += solid.inertia(mass) + mass * (arm @ arm * np.eye(3) - np.outer(arm, arm))
-    return Inertia(mass_kg, centre, tensor)
+    for part, arm in zip(parts, places - centre, strict=True):
+        tensor += part.tensor + part.mass_kg * (arm @ arm * np.eye(3) - np.outer(arm, arm))
+    return Inertia(float(masses.sum()), vector(centre), rows(tensor))
+
+
+def rows(tensor: Floats) -> tuple[Vector, Vector, Vector]:
+    """The rows of a tensor (3, 3)."""
+    x, y, z = (vector(row) for row in tensor)
+    return x, y, z
 
 
 @final
@@ -119,8 +142,8 @@ class Joint:
     torque_nm: float
     stiffness: float
     """N m per radian off the commanded angle; damping follows from it."""
-    mass_kg: float
-    solids: tuple[Solid, ...]
+    inertia: Inertia
+    solids: tuple[Solid, ...] = ()
 
 
 @final
@@ -134,10 +157,10 @@ class Gripper:
     opening_m: float = 0.08  # at most, between the fingers
     force_n: float = 60.0
     speed_m_s: float = 0.1  # of each finger
-    mass_kg: float = 0.73
-    finger_kg: float = 0.05
+    inertia: Inertia  # of the hand without fingers
+    finger_inertia: Inertia  # of the finger towards +y
     solids: tuple[Solid, ...] = ()
-    finger_solids: tuple[Solid, ...] = ()  # of the finger towards +y, its inner face at y = 0
+    finger_solids: tuple[Solid, ...] = ()  # of the same finger, its inner face at y = 0
 
 
 @final

@@ -32,9 +32,9 @@ from understudy.physics.arm import (
     pattern,
     quaternion_of,
     steps_of,
-    vector,
 )
 from understudy.physics.kinematics import Floats
+from understudy.physics.models import vector
 
 engine: Any = mujoco  # compiled, without types
 JOINT, BODY, GEOM, SITE, SERVO, CAMERA, LIGHT, MATERIAL = (
