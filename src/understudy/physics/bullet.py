@@ -274,9 +274,9 @@ class BulletArm:
             self._groups[thing.name] = (body, {-1})
         self._things = {thing.name for thing in self.scene.things}
         joints = [
-            (self._arms[number], self._links[number][joint.name])
+            (self._arms[number], self._links[number][mount.model.link(index)])
             for number, mount in enumerate(self.scene.arms)
-            for joint in mount.model.joints
+            for index in range(len(mount.model.joints))
         ]
         fingers = [
             (body, links[side])

@@ -15,6 +15,8 @@ STEP_S = 1 / 480
 # Bits that say what collides with what: an arm's own parts never do with each other.
 PLACE, ALL = 1, 0xFFFF
 LARGEST_PICTURE = 1024
+# What a motor and its gears add is for joints as strong as the Panda's wrist and stronger; a weaker joint's has less.
+WRIST_NM = 12.0
 FINGER_STIFFNESS = 2000.0  # N/m: full force 15 mm before where it shall be
 
 
@@ -105,15 +107,17 @@ def _arm(
     body = _body(world, f"arm{number}", (mount.position_m, _quaternion((0, 0, mount.yaw_rad))))
     for index, solid in enumerate(model.base):
         _solid(body, solid, f"arm{number}/base{index}", _bits(number), 1.0)
-    for joint in model.joints:
-        name = f"arm{number}/{joint.name}"
+    for index, joint in enumerate(model.joints):
+        name = f"arm{number}/{model.link(index)}"
         body = _body(body, name, (joint.position_m, _quaternion(joint.rpy_rad)))
         body.set("gravcomp", "1")
-        SubElement(body, "joint", name=name, axis="0 0 1", armature="0.1", damping="1",
+        strength = min(1.0, joint.torque_nm / WRIST_NM)
+        SubElement(body, "joint", name=name, type="slide" if joint.slides else "hinge", axis="0 0 1",
+                   armature=numbers([0.1 * strength]), damping=numbers([strength]),
                    range=numbers([joint.low_rad, joint.high_rad]))  # fmt: skip
         _inertial(body, joint.inertia)
-        for index, solid in enumerate(joint.solids):
-            _solid(body, solid, f"{name}/{index}", _bits(number), 1.0)
+        for part, solid in enumerate(joint.solids):
+            _solid(body, solid, f"{name}/{part}", _bits(number), 1.0)
         SubElement(servos, "position", name=name, joint=name, kp=numbers([joint.stiffness]),
                    forcerange=numbers([-joint.torque_nm, joint.torque_nm]))  # fmt: skip
     _hand(body, equalities, servos, model, number, cameras)

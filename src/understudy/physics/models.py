@@ -131,7 +131,10 @@ def rows(tensor: Floats) -> tuple[Vector, Vector, Vector]:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Joint:
-    """A joint that turns about its z axis, where it stands in the frame before it, and the link it turns."""
+    """A joint that turns about its z axis or slides along it, its frame in the one before, and the link it moves.
+
+    Where it slides, what is in radians is in metres and what is in N m in N.
+    """
 
     name: str
     position_m: Vector
@@ -144,6 +147,7 @@ class Joint:
     """N m per radian off the commanded angle; damping follows from it."""
     inertia: Inertia
     solids: tuple[Solid, ...] = ()
+    slides: bool = False
 
 
 @final
@@ -166,7 +170,11 @@ class Gripper:
 @final
 @dataclass(frozen=True, kw_only=True)
 class ArmModel:
-    """An arm: joints in series and a gripper."""
+    """An arm: joints in series and a gripper.
+
+    Engines know the joint at `index`, and the link that it moves, by `link(index)`: a joint's own name may
+    be any.
+    """
 
     name: str
     joints: tuple[Joint, ...]
@@ -178,6 +186,11 @@ class ArmModel:
     def home_rad(self) -> Floats:
         """Where the arm waits (J,)."""
         return np.array([joint.home_rad for joint in self.joints])
+
+    @staticmethod
+    def link(index: int) -> str:
+        """What engines call a joint and the link that it moves."""
+        return f"joint{index + 1}"
 
     @cached_property
     def chain(self) -> Chain:
@@ -199,4 +212,5 @@ class ArmModel:
             low_rad=np.array([joint.low_rad for joint in self.joints]),
             high_rad=np.array([joint.high_rad for joint in self.joints]),
             home_rad=self.home_rad,
+            slides=np.array([joint.slides for joint in self.joints], bool),
         )

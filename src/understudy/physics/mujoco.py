@@ -55,9 +55,9 @@ class MujocoArm:
         self._renderers: dict[tuple[int, int], Any] = {}
         self._latency = Latency(0.0)
         names = [
-            f"arm{number}/{joint.name}"
+            f"arm{number}/{mount.model.link(index)}"
             for number, mount in enumerate(scene.arms)
-            for joint in mount.model.joints
+            for index in range(len(mount.model.joints))
         ]
         sides = [f"arm{n}/{side}" for n in range(len(scene.arms)) for side in ("left", "right")]
         joints = [self._id(JOINT, name) for name in names]

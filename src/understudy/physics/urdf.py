@@ -19,10 +19,10 @@ def written(model: ArmModel) -> str:
     root = Element("robot", name=model.name)
     _link(root, "base", BASE, model.base)
     before = "base"
-    for joint in model.joints:
-        _link(root, joint.name, joint.inertia, joint.solids)
-        _turning(root, joint, before)
-        before = joint.name
+    for index, joint in enumerate(model.joints):
+        _link(root, model.link(index), joint.inertia, joint.solids)
+        _moving(root, joint, before, model.link(index))
+        before = model.link(index)
     gripper = model.gripper
     _link(root, "hand", gripper.inertia, gripper.solids)
     _joint(root, "hand", "fixed", before, gripper.position_m, gripper.rpy_rad)
@@ -39,8 +39,9 @@ def written(model: ArmModel) -> str:
     return tostring(root, encoding="unicode")
 
 
-def _turning(root: Element, joint: Joint, before: str) -> None:
-    element = _joint(root, joint.name, "revolute", before, joint.position_m, joint.rpy_rad)
+def _moving(root: Element, joint: Joint, before: str, name: str) -> None:
+    kind = "prismatic" if joint.slides else "revolute"
+    element = _joint(root, name, kind, before, joint.position_m, joint.rpy_rad)
     SubElement(element, "axis", xyz="0 0 1")
     SubElement(element, "limit", lower=numbers([joint.low_rad]), upper=numbers([joint.high_rad]),
                effort=numbers([joint.torque_nm]), velocity="3")  # fmt: skip
