@@ -30,8 +30,9 @@ FARTHEST = np.array([0.2, 0.6])  # metres, radians
 class Chain:
     """Joints in series, J of them, each turning about the z axis of its own frame or sliding along it.
 
-    What is in radians is in metres where a joint slides. A frame is (position in metres, rotation (3, 3)) in the one before; the first stands in the base.
-    Raises ValueError where shapes differ or a home is not within its limits.
+    What is in radians is in metres where a joint slides. A frame is (position in metres, rotation (3, 3))
+    in the one before; the first stands in the base. Raises ValueError where shapes differ or a home is not
+    within its limits.
     """
 
     offsets_m: Floats  # (J + 1, 3), the last is the tool's

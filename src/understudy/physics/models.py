@@ -67,6 +67,19 @@ class Solid:
         rod = math.pi * radius**2 * self.size_m[1]
         return rod + ball if self.shape == "capsule" else rod
 
+    @property
+    def top_m(self) -> float:
+        """How far it reaches along the link's z axis."""
+        x, y, z = Rotation.from_euler("xyz", self.rpy_rad).as_matrix()[2]
+        radius, half = self.size_m[0], self.size_m[-1] / 2
+        above = {
+            "box": float(np.abs([x, y, z]) @ np.resize(self.size_m, 3)) / 2,
+            "sphere": radius,
+            "capsule": abs(z) * half + radius,
+            "cylinder": abs(z) * half + math.hypot(x, y) * radius,
+        }
+        return self.position_m[2] + above[self.shape]
+
     def inertia(self, mass_kg: float) -> Floats:
         """About its own centre, in the axes of the link (3, 3) in kg m^2; a capsule as a longer cylinder."""
         if self.shape == "sphere":
@@ -122,10 +135,24 @@ def together(parts: Sequence[Inertia]) -> Inertia:
     return Inertia(float(masses.sum()), vector(centre), rows(tensor))
 
 
+def rpy_of(rotation: Floats) -> Vector:
+    """Turns about the fixed x, y and z axes that make a rotation (3, 3)."""
+    across = math.hypot(rotation[0, 0], rotation[1, 0])
+    pitch = math.atan2(-rotation[2, 0], across)
+    if across < 1e-9:  # x and z turn about one axis: all of it is x's
+        return math.atan2(-rotation[1, 2], rotation[1, 1]), pitch, 0.0
+    roll = math.atan2(rotation[2, 1], rotation[2, 2])
+    return roll, pitch, math.atan2(rotation[1, 0], rotation[0, 0])
+
+
 def rows(tensor: Floats) -> tuple[Vector, Vector, Vector]:
     """The rows of a tensor (3, 3)."""
     x, y, z = (vector(row) for row in tensor)
     return x, y, z
+
+
+# Engines want a mass in each link; this one weighs nothing that counts.
+WEIGHTLESS = inertia_of([Solid(shape="sphere", size_m=(0.01,))], 1e-4)
 
 
 @final

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from understudy.physics.models import ArmModel, Inertia, Joint, Solid, Vector, inertia_of, numbers
+from understudy.physics.models import (
+    WEIGHTLESS,
+    ArmModel,
+    Inertia,
+    Joint,
+    Solid,
+    Vector,
+    inertia_of,
+    numbers,
+)
 
 # The base stands firm, whatever it weighs.
 BASE = inertia_of([Solid(shape="sphere", size_m=(0.1,))], 5.0)
-# Engines want a mass in each link; this one weighs nothing that counts.
-TIP = inertia_of([Solid(shape="sphere", size_m=(0.01,))], 1e-4)
 FINGERS = ("left", "right")
 
 
@@ -33,7 +40,7 @@ def written(model: ArmModel) -> str:
         SubElement(finger, "limit", lower="0", upper=numbers([gripper.opening_m / 2]),
                    effort=numbers([gripper.force_n / 2]),
                    velocity=numbers([gripper.speed_m_s]))  # fmt: skip
-    _link(root, "tool", TIP, ())
+    _link(root, "tool", WEIGHTLESS, ())
     _joint(root, "tool", "fixed", "hand", (0, 0, gripper.reach_m), (0, 0, 0))
     indent(root)
     return tostring(root, encoding="unicode")
