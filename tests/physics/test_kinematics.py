@@ -1,5 +1,7 @@
 """Forward and inverse kinematics, against PyBullet's URDFs and mink."""
 
+from dataclasses import replace
+
 import mink
 import mujoco
 import numpy as np
@@ -60,9 +62,12 @@ def test_the_pandas_tool_lies_between_the_finger_tips(bullet):
     np.testing.assert_allclose(place, hand[4] + turn @ [0, 0, 0.1034], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ARMS)
-def test_the_jacobian_is_the_slope_of_the_pose(name):
-    chain = ARMS[name].chain
+# The Panda with its fourth joint, and one across, sliding.
+SLIDING = replace(PANDA.chain, slides=np.array([0, 1, 0, 1, 0, 0, 0], bool))
+
+
+@pytest.mark.parametrize("chain", [PANDA.chain, IIWA.chain, SLIDING], ids=[*ARMS, "sliding"])
+def test_the_jacobian_is_the_slope_of_the_pose(chain):
     (joints,) = drawn(chain, 1)
     (jacobian,) = chain.jacobian(joints[None])
     (place,), (turn,) = chain.forward(joints[None])
@@ -73,6 +78,14 @@ def test_the_jacobian_is_the_slope_of_the_pose(name):
         np.testing.assert_allclose((there - place) / 1e-6, jacobian[:3, index], atol=1e-5)
         angular = Rotation.from_matrix(turned @ turn.T).as_rotvec() / 1e-6
         np.testing.assert_allclose(angular, jacobian[3:, index], atol=1e-5)
+
+
+def test_poses_of_an_arm_with_joints_that_slide_are_reached():
+    positions, rotations = SLIDING.forward(drawn(SLIDING, 100))
+    found = inverse(SLIDING, positions, rotations, restarts=5)
+    assert found.is_solved.mean() > 0.8
+    place, _ = SLIDING.forward(found.joints)
+    assert np.linalg.norm(place - positions, axis=1)[found.is_solved].max() < 1e-5
 
 
 @pytest.fixture(scope="module")

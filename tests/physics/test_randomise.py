@@ -41,7 +41,12 @@ def test_the_world_for_tests_is_always_the_same_but_for_where_the_camera_went():
 
 
 @pytest.mark.parametrize(
-    "change", [{"mass": (2.0, 1.0)}, {"gain": (0.0, 1.0)}, {"noise_m": (-1, 0)}]
+    "change",
+    [
+        *({"mass": (2.0, 1.0)}, {"gain": (0.0, 1.0)}, {"noise_m": (-1, 0)}),
+        *({"camera_shift_m": -0.01}, {"camera_shift_m": np.nan}, {"camera_turn_rad": -0.1}),
+        *({"camera_turn_rad": np.inf}, {"light_tilt": -0.5}, {"light_tilt": np.nan}),
+    ],
 )
 def test_impossible_ranges_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import ArmModel, Solid, Vector
+from understudy.physics.models import ArmModel, Solid, Vector, vector
 
 Quaternion = tuple[float, float, float, float]
 UPRIGHT: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -42,12 +42,6 @@ class Pose:
         """From a position (3,) and a matrix (3, 3)."""
         quaternion = Rotation.from_matrix(rotation).as_quat(canonical=True, scalar_first=True)
         return cls(vector(position), quaternion_of(quaternion))
-
-
-def vector(values: Any) -> Vector:
-    """Three numbers of an array (3,)."""
-    x, y, z = (float(value) for value in values)
-    return x, y, z
 
 
 def quaternion_of(values: Any) -> Quaternion:
@@ -141,21 +135,27 @@ class Scene:
         low, high, most = self._limits
         return np.clip(joints, low, high), np.clip(openings_m, 0.0, most)
 
-    def require_known(self, conditions: Conditions) -> None:
-        """Raise ValueError for a colour of something that is not there."""
-        there = [thing.name for thing in self.things]
-        unknown = sorted(set(conditions.colours) - set(there))
-        if unknown:
-            raise ValueError(f"colours of {unknown}; there is: {', '.join(there) or 'nothing'}")
+    def begin(
+        self,
+        joints: Floats,
+        openings_m: Floats,
+        poses: Mapping[str, Pose],
+        conditions: Conditions,
+    ) -> tuple[Floats, Floats, dict[str, Pose]]:
+        """Where a reset puts joints (J,), grippers (arms,) and all that can be moved.
 
-    def placed(self, poses: Mapping[str, Pose]) -> dict[str, Pose]:
-        """Where everything begins that can be moved; raises ValueError for a name that cannot be."""
+        Raises ValueError for a pose of what cannot be moved, and a colour of what is not there.
+        """
         movable = {thing.name: thing.pose for thing in self.things if thing.mass_kg is not None}
         unknown = sorted(set(poses) - set(movable))
         if unknown:
             there = ", ".join(movable) or "none"
             raise ValueError(f"nothing called {unknown} that can be moved; there is: {there}")
-        return {**movable, **poses}
+        names = [thing.name for thing in self.things]
+        unknown = sorted(set(conditions.colours) - set(names))
+        if unknown:
+            raise ValueError(f"colours of {unknown}; there is: {', '.join(names) or 'nothing'}")
+        return *self.within(joints, openings_m), {**movable, **poses}
 
     def camera(self, name: str) -> Camera:
         """Return a camera; raises ValueError with the valid names."""

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from understudy.physics.models import ArmModel, Gripper, Joint, Solid, Vector
+from understudy.physics.models import (
+    WEIGHTLESS,
+    ArmModel,
+    Gripper,
+    Joint,
+    Solid,
+    Vector,
+    inertia_of,
+)
 
 WHITE, GREY, DARK = (0.92, 0.93, 0.94), (0.55, 0.57, 0.6), (0.2, 0.21, 0.23)
 ORANGE = (0.95, 0.45, 0.1)
@@ -40,18 +48,30 @@ def box(size_m: Vector, position_m: Vector, colour: Vector = WHITE) -> Solid:
     return Solid(shape="box", size_m=size_m, position_m=position_m, colour=colour)
 
 
-def _gripper(position_m: Vector, turn_rad: float) -> Gripper:
+def hand(position_m: Vector = (0, 0, 0), turn_rad: float = 0.0) -> Gripper:
     """A hand like Franka's: opens 8 cm; 10.34 cm from its frame to between the finger tips."""
+    palm = box((0.05, 0.2, 0.06), (0, 0, 0.03), WHITE)
+    finger = box((0.02, 0.014, 0.055), (0, 0.007, 0.0859), DARK)
     return Gripper(
         position_m=position_m,
         rpy_rad=(0.0, 0.0, turn_rad),
         reach_m=0.1034,
-        mass_kg=0.7,
-        finger_kg=0.05,
-        solids=(box((0.05, 0.2, 0.06), (0, 0, 0.03), WHITE),),
-        finger_solids=(box((0.02, 0.014, 0.055), (0, 0.007, 0.0859), DARK),),
+        inertia=inertia_of([palm], 0.7),
+        finger_inertia=inertia_of([finger], 0.05),
+        solids=(palm,),
+        finger_solids=(finger,),
     )
 
+
+# For an arm that holds nothing: two fingers without bodies, which nothing touches.
+BARE = Gripper(
+    position_m=(0, 0, 0),
+    rpy_rad=(0, 0, 0),
+    reach_m=0.0,
+    opening_m=0.001,
+    inertia=WEIGHTLESS,
+    finger_inertia=WEIGHTLESS,
+)
 
 Row = tuple[Vector, Vector, tuple[float, float], float, float, float, tuple[Solid, ...]]
 
@@ -67,7 +87,7 @@ def _joints(rows: Sequence[Row]) -> tuple[Joint, ...]:
             home_rad=home,
             torque_nm=torque,
             stiffness=STIFFNESS * torque,
-            mass_kg=mass,
+            inertia=inertia_of(solids, mass),
             solids=solids,
         )
         for number, (position, turn, (low, high), home, torque, mass, solids) in enumerate(rows, 1)
@@ -97,7 +117,7 @@ PANDA = ArmModel(
         ]
     ),
     flange_m=(0, 0, 0.107),
-    gripper=_gripper((0, 0, 0.107), -RIGHT / 2),
+    gripper=hand((0, 0, 0.107), -RIGHT / 2),
 )  # fmt: skip
 IIWA = ArmModel(
     name="iiwa",
@@ -121,6 +141,6 @@ IIWA = ArmModel(
         ]
     ),
     flange_m=(0, 0, 0.045),
-    gripper=_gripper((0, 0, 0.045), 0.0),
+    gripper=hand((0, 0, 0.045), 0.0),
 )  # fmt: skip
 ARMS = {model.name: model for model in (PANDA, IIWA)}

@@ -28,10 +28,9 @@ from understudy.physics.arm import (
     Thing,
     pattern,
     steps_of,
-    vector,
 )
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import Solid, inertia_of
+from understudy.physics.models import Solid, Vector, inertia_of, vector
 
 
 @contextmanager
@@ -63,6 +62,7 @@ STEP_S = 1 / 240
 GRAVITY = -9.81
 # Share of its error that a servo makes good in a step; Bullet's own default.
 GAIN = 0.1
+NO_LIMIT = -1.0  # of a servo's speed, as Bullet says it
 NEAR_M, FAR_M = 0.02, 30.0
 FLOOR_M = 0.1  # its thickness
 FLOOR = Thing(
@@ -96,14 +96,12 @@ class BulletArm:
         poses: Mapping[str, Pose],
         conditions: Conditions = NOMINAL,
     ) -> None:
-        """See `Arm`; raises ValueError for a pose of what cannot be moved."""
-        places = self.scene.placed(poses)
-        self.scene.require_known(conditions)
+        """See `Arm`; raises ValueError where `Scene.begin` does."""
+        angles, openings, places = self.scene.begin(joints, openings_m, poses, conditions)
         self._conditions = conditions
         self._steps = 0
         self._latency = Latency(conditions.latency_s)
         self._build(places)
-        angles, openings = self.scene.within(joints, openings_m)
         for body, index, angle in zip(*self._joints, angles, strict=True):
             self._world.resetJointState(body, index, angle)
         for body, index, place in zip(*self._fingers, np.repeat(openings / 2, 2), strict=True):
@@ -230,32 +228,38 @@ class BulletArm:
         """Tell each servo where to go."""
         angles, openings = self.scene.within(joints, openings_m)
         torques = [joint.torque_nm for mount in self.scene.arms for joint in mount.model.joints]
-        for body, index, angle, torque in zip(*self._joints, angles, torques, strict=True):
-            self._world.setJointMotorControl2(
-                body,
-                index,
-                bullet.POSITION_CONTROL,
-                targetPosition=angle,
-                force=torque,
-                positionGain=GAIN * self._conditions.gain / self._conditions.damping,
-            )
+        gain = GAIN * self._conditions.gain / self._conditions.damping
+        self._drive(self._joints, angles, torques, gain, [NO_LIMIT] * len(angles))
         grippers = [mount.model.gripper for mount in self.scene.arms for _ in urdf.FINGERS]
-        places = np.repeat(openings / 2, 2)
-        for body, index, place, gripper in zip(*self._fingers, places, grippers, strict=True):
+        forces = [gripper.force_n / 2 for gripper in grippers]
+        speeds = [gripper.speed_m_s for gripper in grippers]
+        self._drive(self._fingers, np.repeat(openings / 2, 2), forces, GAIN, speeds)
+
+    def _drive(
+        self,
+        servos: tuple[list[int], list[int]],
+        targets: Floats,
+        forces: list[float],
+        gain: float,
+        speeds: list[float],
+    ) -> None:
+        """Where servos (n,) shall go, with which force and how fast at most."""
+        for body, index, target, force, speed in zip(*servos, targets, forces, speeds, strict=True):
             self._world.setJointMotorControl2(
                 body,
                 index,
                 bullet.POSITION_CONTROL,
-                targetPosition=place,
-                force=gripper.force_n / 2,
-                maxVelocity=gripper.speed_m_s,
+                targetPosition=target,
+                force=force,
+                positionGain=gain,
+                maxVelocity=speed,
             )
 
     def _build(self, places: Mapping[str, Pose]) -> None:
         """Make everything in an empty world."""
         world = self._world
         world.resetSimulation()
-        self._centres: dict[str, tuple[Floats, Rotation]] = {}
+        self._centres: dict[str, tuple[Vector, Rotation]] = {}
         world.setGravity(0, 0, GRAVITY)
         world.setTimeStep(self.step_s)
         self._groups = {
@@ -270,9 +274,9 @@ class BulletArm:
             self._groups[thing.name] = (body, {-1})
         self._things = {thing.name for thing in self.scene.things}
         joints = [
-            (self._arms[number], self._links[number][joint.name])
+            (self._arms[number], self._links[number][mount.model.link(index)])
             for number, mount in enumerate(self.scene.arms)
-            for joint in mount.model.joints
+            for index in range(len(mount.model.joints))
         ]
         fingers = [
             (body, links[side])

@@ -28,10 +28,11 @@ FARTHEST = np.array([0.2, 0.6])  # metres, radians
 @final
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Joints in series, J of them, each turning about the z axis of its own frame.
+    """Joints in series, J of them, each turning about the z axis of its own frame or sliding along it.
 
-    A frame is (position in metres, rotation (3, 3)) in the one before; the first stands in the base.
-    Raises ValueError where shapes differ or a home is not within its limits.
+    What is in radians is in metres where a joint slides. A frame is (position in metres, rotation (3, 3))
+    in the one before; the first stands in the base. Raises ValueError where shapes differ or a home is not
+    within its limits.
     """
 
     offsets_m: Floats  # (J + 1, 3), the last is the tool's
@@ -39,6 +40,7 @@ class Chain:
     low_rad: Floats  # (J,)
     high_rad: Floats  # (J,)
     home_rad: Floats  # (J,)
+    slides: NDArray[np.bool_]  # (J,)
 
     def __post_init__(self) -> None:
         count = len(self.home_rad)
@@ -47,6 +49,7 @@ class Chain:
             "turns": (count + 1, 3, 3),
             "low_rad": (count,),
             "high_rad": (count,),
+            "slides": (count,),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -70,7 +73,9 @@ class Chain:
         for index in range(len(self) + 1):
             place = place + turn @ self.offsets_m[index]
             turn = (turn.reshape(-1, 3) @ self.turns[index]).reshape(count, 3, 3)
-            if index < len(self):
+            if index < len(self) and self.slides[index]:
+                place = place + turn[:, :, 2] * joints[:, index, None]
+            elif index < len(self):
                 turn = _turned(turn, cosines[:, index, None], sines[:, index, None])
             positions[:, index], rotations[:, index] = place, turn
         return positions, rotations
@@ -82,7 +87,15 @@ class Chain:
 
     def jacobian(self, joints: Floats) -> Floats:
         """(B, 6, J): the tool's velocity and angular velocity in the base, per speed of each joint."""
-        return _jacobian(*self.frames(joints))
+        return self.slopes(*self.frames(joints))
+
+    def slopes(self, positions: Floats, rotations: Floats) -> Floats:
+        """The jacobian (B, 6, J) of what `frames` returned."""
+        axes = rotations[:, :-1, :, 2]
+        arms = positions[:, -1:] - positions[:, :-1]
+        slides = self.slides[:, None]
+        velocities = np.where(slides, axes, np.cross(axes, arms))
+        return np.concatenate([velocities, np.where(slides, 0.0, axes)], axis=2).transpose(0, 2, 1)
 
 
 @final
@@ -149,7 +162,7 @@ def _search(
     for _ in range(iterations):
         there, turns = chain.frames(joints[moving])
         error = _errors(there[:, -1], turns[:, -1], positions[moving], rotations[moving])
-        step = _step(chain, joints[moving], error, _jacobian(there, turns), pull)
+        step = _step(chain, joints[moving], error, chain.slopes(there, turns), pull)
         joints[moving] = (joints[moving] + step).clip(chain.low_rad, chain.high_rad)
         is_done = (_sizes(error) < tolerance).all(1) & (np.abs(step) < REST_RAD).all(1)
         moving = moving[~is_done]
@@ -190,12 +203,6 @@ def _damped(jacobian: Floats, error: Floats, home: Floats) -> Floats:
     square = jacobian @ backwards + damping[:, None, None] * np.eye(6)
     left = error[..., None] - jacobian @ home[..., None]
     return home + (backwards @ np.linalg.solve(square, left))[..., 0]
-
-
-def _jacobian(positions: Floats, rotations: Floats) -> Floats:
-    axes = rotations[:, :-1, :, 2]
-    arms = positions[:, -1:] - positions[:, :-1]
-    return np.concatenate([np.cross(axes, arms), axes], axis=2).transpose(0, 2, 1)  # (B, 6, J)
 
 
 def _turned(rotations: Floats, cosine: Floats, sine: Floats) -> Floats:

@@ -9,12 +9,14 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from understudy.physics.arm import PATTERNS, Camera, Mount, Pose, Scene, Thing
-from understudy.physics.models import ArmModel, Gripper, Solid, inertia_of, numbers
+from understudy.physics.models import ArmModel, Gripper, Inertia, Solid, inertia_of, numbers
 
 STEP_S = 1 / 480
 # Bits that say what collides with what: an arm's own parts never do with each other.
 PLACE, ALL = 1, 0xFFFF
 LARGEST_PICTURE = 1024
+# What a motor and its gears add is for joints as strong as the Panda's wrist and stronger; a weaker joint's has less.
+WRIST_NM = 12.0
 FINGER_STIFFNESS = 2000.0  # N/m: full force 15 mm before where it shall be
 
 
@@ -75,10 +77,9 @@ def _body(parent: Element, name: str, pose: tuple[Iterable[float], str]) -> Elem
     return SubElement(parent, "body", name=name, pos=numbers(position), quat=quaternion)
 
 
-def _inertial(body: Element, solids: tuple[Solid, ...], mass_kg: float) -> None:
-    found = inertia_of(solids, mass_kg)
-    (xx, xy, xz), (_, yy, yz), (_, _, zz) = found.tensor
-    SubElement(body, "inertial", pos=numbers(found.centre_m), mass=numbers([mass_kg]),
+def _inertial(body: Element, inertia: Inertia) -> None:
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = inertia.tensor
+    SubElement(body, "inertial", pos=numbers(inertia.centre_m), mass=numbers([inertia.mass_kg]),
                fullinertia=numbers([xx, yy, zz, xy, xz, yz]))  # fmt: skip
 
 
@@ -106,15 +107,17 @@ def _arm(
     body = _body(world, f"arm{number}", (mount.position_m, _quaternion((0, 0, mount.yaw_rad))))
     for index, solid in enumerate(model.base):
         _solid(body, solid, f"arm{number}/base{index}", _bits(number), 1.0)
-    for joint in model.joints:
-        name = f"arm{number}/{joint.name}"
+    for index, joint in enumerate(model.joints):
+        name = f"arm{number}/{model.link(index)}"
         body = _body(body, name, (joint.position_m, _quaternion(joint.rpy_rad)))
         body.set("gravcomp", "1")
-        SubElement(body, "joint", name=name, axis="0 0 1", armature="0.1", damping="1",
+        strength = min(1.0, joint.torque_nm / WRIST_NM)
+        SubElement(body, "joint", name=name, type="slide" if joint.slides else "hinge", axis="0 0 1",
+                   armature=numbers([0.1 * strength]), damping=numbers([strength]),
                    range=numbers([joint.low_rad, joint.high_rad]))  # fmt: skip
-        _inertial(body, joint.solids, joint.mass_kg)
-        for index, solid in enumerate(joint.solids):
-            _solid(body, solid, f"{name}/{index}", _bits(number), 1.0)
+        _inertial(body, joint.inertia)
+        for part, solid in enumerate(joint.solids):
+            _solid(body, solid, f"{name}/{part}", _bits(number), 1.0)
         SubElement(servos, "position", name=name, joint=name, kp=numbers([joint.stiffness]),
                    forcerange=numbers([-joint.torque_nm, joint.torque_nm]))  # fmt: skip
     _hand(body, equalities, servos, model, number, cameras)
@@ -131,7 +134,7 @@ def _hand(
     gripper, name = model.gripper, f"arm{number}/hand"
     hand = _body(body, name, (gripper.position_m, _quaternion(gripper.rpy_rad)))
     hand.set("gravcomp", "1")
-    _inertial(hand, gripper.solids, gripper.mass_kg)
+    _inertial(hand, gripper.inertia)
     for index, solid in enumerate(gripper.solids):
         _solid(hand, solid, f"{name}/{index}", _bits(number), 1.0)
     SubElement(
@@ -156,7 +159,7 @@ def _finger(
     SubElement(finger, "joint", name=name, type="slide", axis="0 1 0", armature="0.05",
                damping=numbers([gripper.force_n / 2 / gripper.speed_m_s]),
                range=numbers([0, gripper.opening_m / 2]))  # fmt: skip
-    _inertial(finger, gripper.finger_solids, gripper.finger_kg)
+    _inertial(finger, gripper.finger_inertia)
     for index, solid in enumerate(gripper.finger_solids):
         _solid(finger, solid, f"{name}/{index}", collides, 1.5)
 
@@ -165,7 +168,7 @@ def _thing(world: Element, thing: Thing) -> None:
     body = _body(world, thing.name, _pose(thing.pose))
     if thing.mass_kg is not None:
         SubElement(body, "freejoint", name=thing.name)
-        _inertial(body, thing.solids, thing.mass_kg)
+        _inertial(body, inertia_of(thing.solids, thing.mass_kg))
     for index, solid in enumerate(thing.solids):
         _solid(body, solid, f"{thing.name}/{index}", (PLACE, ALL), thing.friction)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,6 +17,12 @@ from scipy.spatial.transform import Rotation
 from understudy.physics.kinematics import Chain, Floats
 
 Vector = tuple[float, float, float]
+
+
+def vector(values: Any) -> Vector:
+    """Three numbers of an array (3,)."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 def numbers(values: Iterable[float]) -> str:
@@ -61,6 +67,19 @@ class Solid:
         rod = math.pi * radius**2 * self.size_m[1]
         return rod + ball if self.shape == "capsule" else rod
 
+    @property
+    def top_m(self) -> float:
+        """How far it reaches along the link's z axis."""
+        x, y, z = Rotation.from_euler("xyz", self.rpy_rad).as_matrix()[2]
+        radius, half = self.size_m[0], self.size_m[-1] / 2
+        above = {
+            "box": float(np.abs([x, y, z]) @ np.resize(self.size_m, 3)) / 2,
+            "sphere": radius,
+            "capsule": abs(z) * half + radius,
+            "cylinder": abs(z) * half + math.hypot(x, y) * radius,
+        }
+        return self.position_m[2] + above[self.shape]
+
     def inertia(self, mass_kg: float) -> Floats:
         """About its own centre, in the axes of the link (3, 3) in kg m^2; a capsule as a longer cylinder."""
         if self.shape == "sphere":
@@ -83,8 +102,8 @@ class Inertia:
     """Mass, its centre in the link's frame, and the tensor (3, 3) about that centre in the frame's axes."""
 
     mass_kg: float
-    centre_m: Floats
-    tensor: Floats
+    centre_m: Vector
+    tensor: tuple[Vector, Vector, Vector]  # kg m^2
 
     def principal(self) -> tuple[Floats, Rotation]:
         """Moments (3,) about the principal axes, and these axes in the link's frame."""
@@ -97,18 +116,52 @@ def inertia_of(solids: Sequence[Solid], mass_kg: float) -> Inertia:
     """Of solids that share a mass by their volumes."""
     shares = np.array([solid.volume_m3 for solid in solids])
     masses = mass_kg * shares / shares.sum()
-    places = np.array([solid.position_m for solid in solids])
-    centre = masses @ places / mass_kg
+    return together(
+        [
+            Inertia(mass, solid.position_m, rows(solid.inertia(mass)))
+            for solid, mass in zip(solids, masses.tolist(), strict=True)
+        ]
+    )
+
+
+def together(parts: Sequence[Inertia]) -> Inertia:
+    """Of parts that are one rigid body, all in its frame."""
+    masses = np.array([part.mass_kg for part in parts])
+    places = np.array([part.centre_m for part in parts])
+    centre = masses @ places / masses.sum()
     tensor = np.zeros((3, 3))
-    for solid, mass, arm in zip(solids, masses, places - centre, strict=True):
-        tensor += solid.inertia(mass) + mass * (arm @ arm * np.eye(3) - np.outer(arm, arm))
-    return Inertia(mass_kg, centre, tensor)
+    for part, arm in zip(parts, places - centre, strict=True):
+        tensor += part.tensor + part.mass_kg * (arm @ arm * np.eye(3) - np.outer(arm, arm))
+    return Inertia(float(masses.sum()), vector(centre), rows(tensor))
+
+
+def rpy_of(rotation: Floats) -> Vector:
+    """Turns about the fixed x, y and z axes that make a rotation (3, 3)."""
+    across = math.hypot(rotation[0, 0], rotation[1, 0])
+    pitch = math.atan2(-rotation[2, 0], across)
+    if across < 1e-9:  # x and z turn about one axis: all of it is x's
+        return math.atan2(-rotation[1, 2], rotation[1, 1]), pitch, 0.0
+    roll = math.atan2(rotation[2, 1], rotation[2, 2])
+    return roll, pitch, math.atan2(rotation[1, 0], rotation[0, 0])
+
+
+def rows(tensor: Floats) -> tuple[Vector, Vector, Vector]:
+    """The rows of a tensor (3, 3)."""
+    x, y, z = (vector(row) for row in tensor)
+    return x, y, z
+
+
+# Engines want a mass in each link; this one weighs nothing that counts.
+WEIGHTLESS = inertia_of([Solid(shape="sphere", size_m=(0.01,))], 1e-4)
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Joint:
-    """A joint that turns about its z axis, where it stands in the frame before it, and the link it turns."""
+    """A joint that turns about its z axis or slides along it, its frame in the one before, and the link it moves.
+
+    Where it slides, what is in radians is in metres and what is in N m in N.
+    """
 
     name: str
     position_m: Vector
@@ -119,8 +172,9 @@ class Joint:
     torque_nm: float
     stiffness: float
     """N m per radian off the commanded angle; damping follows from it."""
-    mass_kg: float
-    solids: tuple[Solid, ...]
+    inertia: Inertia
+    solids: tuple[Solid, ...] = ()
+    slides: bool = False
 
 
 @final
@@ -134,16 +188,20 @@ class Gripper:
     opening_m: float = 0.08  # at most, between the fingers
     force_n: float = 60.0
     speed_m_s: float = 0.1  # of each finger
-    mass_kg: float = 0.73
-    finger_kg: float = 0.05
+    inertia: Inertia  # of the hand without fingers
+    finger_inertia: Inertia  # of the finger towards +y
     solids: tuple[Solid, ...] = ()
-    finger_solids: tuple[Solid, ...] = ()  # of the finger towards +y, its inner face at y = 0
+    finger_solids: tuple[Solid, ...] = ()  # of the same finger, its inner face at y = 0
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class ArmModel:
-    """An arm: joints in series and a gripper."""
+    """An arm: joints in series and a gripper.
+
+    Engines know the joint at `index`, and the link that it moves, by `link(index)`: a joint's own name may
+    be any.
+    """
 
     name: str
     joints: tuple[Joint, ...]
@@ -155,6 +213,11 @@ class ArmModel:
     def home_rad(self) -> Floats:
         """Where the arm waits (J,)."""
         return np.array([joint.home_rad for joint in self.joints])
+
+    @staticmethod
+    def link(index: int) -> str:
+        """What engines call a joint and the link that it moves."""
+        return f"joint{index + 1}"
 
     @cached_property
     def chain(self) -> Chain:
@@ -176,4 +239,5 @@ class ArmModel:
             low_rad=np.array([joint.low_rad for joint in self.joints]),
             high_rad=np.array([joint.high_rad for joint in self.joints]),
             home_rad=self.home_rad,
+            slides=np.array([joint.slides for joint in self.joints], bool),
         )

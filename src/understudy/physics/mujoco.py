@@ -32,9 +32,9 @@ from understudy.physics.arm import (
     pattern,
     quaternion_of,
     steps_of,
-    vector,
 )
 from understudy.physics.kinematics import Floats
+from understudy.physics.models import vector
 
 engine: Any = mujoco  # compiled, without types
 JOINT, BODY, GEOM, SITE, SERVO, CAMERA, LIGHT, MATERIAL = (
@@ -55,9 +55,9 @@ class MujocoArm:
         self._renderers: dict[tuple[int, int], Any] = {}
         self._latency = Latency(0.0)
         names = [
-            f"arm{number}/{joint.name}"
+            f"arm{number}/{mount.model.link(index)}"
             for number, mount in enumerate(scene.arms)
-            for joint in mount.model.joints
+            for index in range(len(mount.model.joints))
         ]
         sides = [f"arm{n}/{side}" for n in range(len(scene.arms)) for side in ("left", "right")]
         joints = [self._id(JOINT, name) for name in names]
@@ -80,13 +80,11 @@ class MujocoArm:
         poses: Mapping[str, Pose],
         conditions: Conditions = NOMINAL,
     ) -> None:
-        """See `Arm`; raises ValueError for a pose of what cannot be moved."""
-        places = self.scene.placed(poses)
-        self.scene.require_known(conditions)
+        """See `Arm`; raises ValueError where `Scene.begin` does."""
+        angles, openings, places = self.scene.begin(joints, openings_m, poses, conditions)
         self._nominal.restore(self._model)
         self._impose(conditions)
         engine.mj_resetData(self._model, self._data)
-        angles, openings = self.scene.within(joints, openings_m)
         self._data.qpos[self._joint_at] = angles
         self._data.qpos[self._finger_at] = np.repeat(openings / 2, 2)
         for name, pose in places.items():

@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 
 from understudy.physics.arm import PATTERNS, Conditions
-from understudy.physics.models import Vector
+from understudy.physics.models import vector
 
 Range = tuple[float, float]
 
@@ -21,7 +21,8 @@ Range = tuple[float, float]
 class Randomisation:
     """From where to where each condition is drawn, evenly; factors evenly in their logarithm.
 
-    As it stands nothing differs from the nominal world. Raises ValueError for a range that runs backwards.
+    As it stands nothing differs from the nominal world. Raises ValueError for a range that runs backwards
+    and for a value below 0 or without end.
     """
 
     seed: int = 0
@@ -58,6 +59,9 @@ class Randomisation:
         for name in FACTORS:
             if getattr(self, name)[0] <= 0:
                 raise ValueError(f"{name} is a factor above 0, got {getattr(self, name)}")
+        for name in ("camera_shift_m", "camera_turn_rad", "light_tilt"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} is at least 0, got {getattr(self, name)}")
 
     def draw(self, episode_seed: int) -> tuple[Conditions, float]:
         """Conditions of an episode, and the deviation of its noise in metres; the same for the same seeds."""
@@ -67,10 +71,10 @@ class Randomisation:
         }
         latency_s, noise_m = (float(draws.uniform(*r)) for r in (self.latency_s, self.noise_m))
         tilt = draws.uniform(-1, 1, 2) * self.light_tilt
-        colours = {name: _vector(draws.uniform(0.1, 0.95, 3)) for name in self.colours}
+        colours = {name: vector(draws.uniform(0.1, 0.95, 3)) for name in self.colours}
         pattern = draws.choice(("plain", *PATTERNS)) if self.patterns else "plain"
-        shift = _vector(draws.uniform(-1, 1, 3) * self.camera_shift_m)
-        turn = _vector(draws.uniform(-1, 1, 3) * self.camera_turn_rad)
+        shift = vector(draws.uniform(-1, 1, 3) * self.camera_shift_m)
+        turn = vector(draws.uniform(-1, 1, 3) * self.camera_turn_rad)
         conditions = Conditions(
             **factors,
             latency_s=latency_s,
@@ -84,10 +88,6 @@ class Randomisation:
 
 
 FACTORS = ("mass", "friction", "damping", "gain", "light")
-
-
-def _vector(values: np.ndarray) -> Vector:
-    return float(values[0]), float(values[1]), float(values[2])
 
 
 # What a policy is trained in, so as not to notice what differs elsewhere.
