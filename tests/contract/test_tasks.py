@@ -17,6 +17,7 @@ SCORES = {
     "cart-pole": (499.0, 60.0),
     "pusht": (None, 0.35),
     "panda-grasp": (1.0, 0.3),
+    "panda-trace": (-0.001, -100.0),
 }
 VARIANTS = {
     "panda-grasp": ("panda-grasp:pose=random,noise_m=0.01,limit_s=4",),

@@ -13,6 +13,7 @@ TASKS: dict[str, str] = {
     "mountain-car": "understudy.tasks.mountain_car:MountainCar",
     "cart-pole": "understudy.tasks.cart_pole:CartPole",
     "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",
+    "panda-trace": "understudy.tasks.panda_trace:PandaTrace",
     "pusht": "understudy.tasks.pusht:PushT",
 }
 GROUP = "understudy.tasks"
