@@ -61,7 +61,7 @@ class Export:
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
     """Folder to write; must be new."""
     format: str
-    """Name of the format: grasp-sheet."""
+    """Name of the format: grasp-sheet, ik-json or text-table."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ class Diagnosis:
             [0, 0, gripper.reach_m]
         )
         is_tips = np.linalg.norm(self.offset_m - tips_m) <= SAME_M
-        place = ", ".join(f"{1e3 * part:.1f}" for part in self.offset_m)
+        place = ", ".join(f"{round(1e3 * part, 1) + 0.0:.1f}" for part in self.offset_m)
         return [
             f"positions are of another tool frame: {1e3 * away_m:.1f} mm from the flange, at "
             f"({place}) mm in its frame" + (", between the finger tips" if is_tips else "")
