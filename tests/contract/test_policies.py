@@ -36,6 +36,7 @@ SMALL = {
     "lstm": {"width": 32, "modes": 2},
     "mlp": {"width": 32, "depth": 2, "dropout": 0.1},
     "one_step": {"denoiser": UNET},
+    "regularised": {"width": 32, "prior_width": 32},
 }
 TASKS = ("pull", "push")
 SPECS = {

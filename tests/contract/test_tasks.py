@@ -18,6 +18,7 @@ SCORES = {
     "pusht": (None, 0.35),
     "kuka-sliders": (-10.0, -200.0),
     "panda-grasp": (1.0, 0.3),
+    "panda-trace": (-0.001, -100.0),
 }
 VARIANTS = {
     "kuka-sliders": ("kuka-sliders:trace=circle,seconds=1",),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -34,6 +34,8 @@ class Info:
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of a dataset: LeRobot v3.0, v2.1 or v2.0."""
+    arm: Literal["none", "panda", "iiwa"] = "none"
+    """An arm whose joint angles are commanded: check positions, limits and continuity as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class Export:
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
     """Folder to write; must be new."""
     format: str
-    """Name of the format: grasp-sheet."""
+    """Name of the format: grasp-sheet, ik-json or text-table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _info(options: Info, console: Console) -> int:
-    """Print a summary; returns 1 when a file of the dataset is damaged."""
+    """Print a summary; returns 1 when a file is damaged, or the angles of an arm are faulty."""
     dataset = Dataset.open(options.folder)
     spec, lengths = dataset.spec, dataset.lengths
     console.print(
@@ -121,7 +123,23 @@ def _info(options: Info, console: Console) -> int:
     damage = verify(options.folder)
     for finding in damage:
         console.print(f"damaged: {finding}", markup=False)
-    return 1 if damage else 0
+    faults = () if options.arm == "none" else _arm_faults(dataset, options.arm, console)
+    return 1 if damage or faults else 0
+
+
+def _arm_faults(dataset: Dataset, arm: str, console: Console) -> tuple[str, ...]:
+    """Print what is wrong with an arm's angles, and return it."""
+    from understudy.physics.arms import ARMS
+    from understudy.tasks.diagnosis import diagnose_dataset
+
+    found = diagnose_dataset(dataset, ARMS[arm])
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False)
+    for fault in found.faults:
+        console.print(f"fault: {fault}", markup=False)
+    if not found.faults:
+        console.print(f"{arm}: positions, limits and continuity are right", markup=False)
+    return found.faults
 
 
 def _statistics(dataset: Dataset) -> Table:

@@ -14,6 +14,7 @@ POLICIES: dict[str, str] = {
     "lstm": "understudy.policies.lstm:LstmConfig",
     "mlp": "understudy.policies.mlp:MlpConfig",
     "one_step": "understudy.policies.one_step:OneStepConfig",
+    "regularised": "understudy.policies.regularised:RegularisedConfig",
 }
 # Other programs' policies, number for number, with what theirs do otherwise than ours.
 INTERCHANGE: dict[str, str] = {

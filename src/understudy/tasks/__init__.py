@@ -14,6 +14,7 @@ TASKS: dict[str, str] = {
     "cart-pole": "understudy.tasks.cart_pole:CartPole",
     "kuka-sliders": "understudy.tasks.kuka_sliders:KukaSliders",
     "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",
+    "panda-trace": "understudy.tasks.panda_trace:PandaTrace",
     "pusht": "understudy.tasks.pusht:PushT",
 }
 GROUP = "understudy.tasks"
