@@ -13,7 +13,7 @@ import pytest
 from understudy.collect.source import Event
 from understudy.collect.window import KNOB, SIZE_PX, Window
 from understudy.data.store import Dataset
-from understudy.spec import STATE
+from understudy.spec import ENVIRONMENT_STATE, STATE
 
 MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 WIDTH, HEIGHT = 1280, 1024
@@ -141,6 +141,26 @@ def knobs(file):
     at = np.argwhere(np.abs(pixels(file) - np.array(KNOB)).max(-1) < 3)
     groups = np.split(at, np.flatnonzero(np.diff(at[:, 0]) > 2) + 1) if len(at) else []
     return [tuple(group.mean(0).round().astype(int)[::-1]) for group in groups]
+
+
+@pytest.mark.parametrize("collecting", [("panda-trace:spacing_m=0.02", "draw")], indirect=True)
+def test_a_curve_drawn_with_the_mouse_is_followed(display, collecting, tmp_path):
+    process, send = collecting
+    until(lambda: (pixels(display[1]) > 250).all(-1).mean() > 0.1, "the box being shown")
+    send("mousemove", "500", "400", "mousedown", "1")
+    for part in range(1, 11):
+        send("mousemove", str(500 + 20 * part), str(400 - 10 * part))
+        time.sleep(0.05)
+    send("mouseup", "1")
+    time.sleep(0.5)
+    send("key", "q")
+    until(lambda: saved(tmp_path / "set") == 1, "the episode being saved")
+    send("key", "Escape")
+    assert process.wait(PATIENCE_S) == 0
+    points = np.asarray(Dataset.open(tmp_path / "set")[0].observations[ENVIRONMENT_STATE])
+    way_m = points[-1] - points[0]
+    assert way_m[0] > 0.05  # up in the picture is away from the arm
+    np.testing.assert_allclose(way_m, [-way_m[1] / 2, way_m[1], 0], atol=0.01)
 
 
 def test_a_gamepads_events_are_told_by_their_names(display, monkeypatch):

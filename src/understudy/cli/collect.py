@@ -31,8 +31,9 @@ class Collect:
     """How many to record."""
     seed: int = 0
     """Seed of the first episode, 0..9999; each next one takes the next."""
-    device: Literal["expert", "keyboard", "sliders", "gamepad"] = "expert"
-    """Who shows it: the task's expert, or a person at the keys, sliders or gamepad of a window."""
+    device: Literal["expert", "keyboard", "sliders", "gamepad", "draw"] = "expert"
+    """Who shows it: the task's expert, a person at the keys, sliders or gamepad of a window, or the expert on
+    curves that a person draws there."""
     script: Path | None = None
     """What hands do, from a file in the place of a window: a JSON list of [moment, what, name, value], such as
     [0, "down", "q"] or [3, "slide", "x", 0.5]."""
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         return _by_hand(options, options.device, task)
     if options.script:
         raise ValueError(
-            "--script stands for hands, so it needs --device keyboard, sliders or gamepad"
+            "--script stands for hands, so it needs a --device for them: keyboard, sliders, gamepad, draw"
         )
     from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
 
@@ -93,9 +94,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _by_hand(
-    options: Collect, device: Literal["keyboard", "sliders", "gamepad"], task: TaskConfig
+    options: Collect, device: Literal["keyboard", "sliders", "gamepad", "draw"], task: TaskConfig
 ) -> int:
-    from understudy.cli.teleoperate import teleoperate
+    from understudy.cli.teleoperate import draw, teleoperate
 
     usual = Collect(task=options.task, out=options.out)
     if (options.workers, options.worlds) != (usual.workers, usual.worlds):
@@ -108,7 +109,10 @@ def _by_hand(
         known = _seeds(dataset)
         return dataset, [seed for seed in range(options.seed, SEEDS_MOST) if seed not in known]
 
-    teleoperate(task, device, opened, options.episodes, options.keep, options.script)
+    if device == "draw":
+        draw(task, opened, options.episodes, options.script)
+    else:
+        teleoperate(task, device, opened, options.episodes, options.keep, options.script)
     print(f"{options.out} now holds {plural(len(Dataset.open(options.out)), 'episode')}")
     return 0
 

@@ -1,4 +1,4 @@
-"""`understudy demo`: from demonstrations to an honest report, on mountain-car."""
+"""`understudy demo`: from demonstrations to an honest report, with an arm that grasps."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ class Demo:
     """Starts to measure on."""
 
 
+TASK = "panda-grasp:pose=random"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Collect 100 expert demonstrations, train, evaluate against the expert, write the report."""
     options = parse(Demo, arguments, "demo", "From demonstrations to an honest report.")
@@ -29,10 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     folder = _new(options.out)
     demonstrations, run = folder / "demonstrations", folder / "run"
     steps = [
-        ["collect", "--task", "mountain-car", "--out", str(demonstrations), "--episodes", "100"],
-        ["train", "mlp", "--data", str(demonstrations), "--run", str(run), "--bins", "32",
-         "--width", "128", "--depth", "2", "--steps", "3000", "--learning-rate", "3e-3"],
-        ["evaluate", str(run), "--task", "mountain-car", "--against", "expert",
+        ["collect", "--task", TASK, "--out", str(demonstrations), "--episodes", "100"],
+        ["train", "mlp", "--data", str(demonstrations), "--run", str(run), "--horizon", "8",
+         "--steps", "4000"],
+        ["evaluate", str(run), "--task", TASK, "--against", "expert",
          "--episodes", str(options.episodes), "--out", str(folder)],
     ]  # fmt: skip
     console = Console(highlight=False)

@@ -1,27 +1,37 @@
-"""`understudy collect --device keyboard`, `sliders` or `gamepad`: a person shows a task in a window."""
+"""`understudy collect --device keyboard`, `sliders` or `gamepad`: a person shows a task in a window.
+
+`--device draw`: a person draws curves there, and the task's expert follows them.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, final
 
+import numpy as np
+
+from understudy.actor import Expert
 from understudy.cli.options import plural
 from understudy.collect.gamepad import Gamepad
+from understudy.collect.pen import Pen
 from understudy.collect.source import Script, Shown, Source, Stopped
 from understudy.collect.teleoperator import Teleoperator, sliders_of
 from understudy.data.store import Dataset
+from understudy.episode import Episode
 from understudy.rollout import rollouts
 from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.paced import Paced
 
 Device = Literal["keyboard", "sliders", "gamepad"]
+Opened = Callable[[], tuple[Dataset, Sequence[int]]]
 
 
 def teleoperate(
     task: TaskConfig,
     device: Device,
-    opened: Callable[[], tuple[Dataset, Sequence[int]]],
+    opened: Opened,
     episodes: int,
     keep: Literal["all", "successes"],
     script: Path | None,
@@ -42,23 +52,14 @@ def teleoperate(
     except BaseException:
         source.close()
         raise
-    saved: list[int] = []
-
-    def undo() -> str:
-        if not saved:
-            return "nothing to undo in this session"
-        dataset.annotate(saved.pop(), exclude=True)
-        return f"undone: the last episode is excluded; {plural(len(saved), 'episode')} left"
-
+    saved = _Saved(dataset)
     paced = Paced(shown)
     world = shown if script else paced
     try:
-        actor = Teleoperator(controls, task.spec, source, undo, device == "sliders")
+        actor = Teleoperator(controls, task.spec, source, saved.undo, device == "sliders")
         for episode in rollouts([world], actor, seeds):
             if keep == "all" or episode.success is not False:
-                dataset.append(episode)
-                saved.append(len(dataset) - 1)
-                print(f"saved: seed {episode.seed}, {plural(len(episode), 'tick')}")
+                saved.append(episode)
             else:
                 print(f"not kept, as it did not succeed: seed {episode.seed} (--keep all keeps it)")
             if len(saved) >= episodes:
@@ -74,6 +75,58 @@ def teleoperate(
             print(
                 f"{plural(paced.late, 'tick')} came late by half a tick or more: this was slower than life"
             )
+
+
+def draw(task: TaskConfig, opened: Opened, episodes: int, script: Path | None) -> None:
+    """Record the task's expert on curves that a person draws, until there are enough or the window is closed.
+
+    Raises ValueError for a task that follows no curves, RuntimeError where there is no screen.
+    """
+    if task.canvas is None:
+        raise ValueError(f"{type(task).__name__} follows no curves that could be drawn")
+    source: Source = Script.read(script) if script else _window(task, "draw")
+    try:
+        dataset, seeds = opened()
+        saved = _Saved(dataset)
+        pen = Pen(task.canvas, source, saved.undo)
+        with tempfile.TemporaryDirectory() as folder:
+            curve = Path(folder) / "curve.txt"
+            for seed in seeds:
+                np.savetxt(curve, pen.draw())
+                world = task.following(curve).build()
+                (episode,) = rollouts([world], Expert(), [seed])
+                world.close()
+                saved.append(episode)
+                if len(saved) >= episodes:
+                    break
+    except Stopped:
+        print("stopped")
+    finally:
+        source.close()
+
+
+@final
+class _Saved:
+    """The episodes of this session that are kept, the last of which can be undone."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._places: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def append(self, episode: Episode) -> None:
+        self._dataset.append(episode)
+        self._places.append(len(self._dataset) - 1)
+        print(f"saved: seed {episode.seed}, {plural(len(episode), 'tick')}")
+
+    def undo(self) -> str:
+        """Exclude the last one; returns what a person is told."""
+        if not self._places:
+            return "nothing to undo in this session"
+        self._dataset.annotate(self._places.pop(), exclude=True)
+        return f"undone: the last episode is excluded; {plural(len(self), 'episode')} left"
 
 
 def controls_of(task: TaskConfig, device: Device) -> Controls:
@@ -95,7 +148,7 @@ def controls_of(task: TaskConfig, device: Device) -> Controls:
     return controls
 
 
-def _window(task: TaskConfig, device: Device) -> Source:
+def _window(task: TaskConfig, device: Device | Literal["draw"]) -> Source:
     from understudy.collect.window import Window
 
-    return Window(f"Understudy: {task.spec.task}", device == "sliders", device == "gamepad")
+    return Window(f"Understudy: {task.spec.task}", device)

@@ -44,14 +44,14 @@ class Window:
     """A source of events, see `Source`. Raises RuntimeError where there is no screen, or no gamepad where one is
     asked for."""
 
-    def __init__(self, title: str, with_sliders: bool = False, with_gamepad: bool = False) -> None:
+    def __init__(self, title: str, device: str = "keyboard") -> None:
         if os.environ.get("SDL_VIDEODRIVER") == "dummy" and has_screen():
             del os.environ["SDL_VIDEODRIVER"]  # which tasks choose for pictures without a window
         pygame.display.quit()
         try:
             pygame.display.init()
             height = SIZE_PX[1] + LINES * LINE_PX + 2 * MARGIN_PX
-            width = SIZE_PX[0] + (WIDTH_PX if with_sliders else 0)
+            width = SIZE_PX[0] + (WIDTH_PX if device == "sliders" else 0)
             self._screen = pygame.display.set_mode((width, height))
         except pygame.error as error:
             raise RuntimeError(
@@ -60,7 +60,8 @@ class Window:
         pygame.display.set_caption(title)
         pygame.font.init()
         self._font = pygame.font.Font(None, LINE_PX - 2)
-        self._gamepads = _gamepads() if with_gamepad else []
+        self._gamepads = _gamepads() if device == "gamepad" else []
+        self._has_pen = device == "draw"
         self._panel = Panel(SIZE_PX[1])
         self._picture: pygame.Surface | None = None
         self._lines: tuple[str, ...] = ()
@@ -83,8 +84,21 @@ class Window:
                 if event.button in BUTTONS:
                     found.append(Event(what, BUTTONS[event.button]))
             else:
-                found += self._mouse(event)
+                found += self._pen(event) if self._has_pen else self._mouse(event)
         return found
+
+    def _pen(self, event: pygame.event.Event) -> list[Event]:
+        """What the mouse draws on the picture."""
+        if event.type == pygame.MOUSEWHEEL:
+            return [Event("slide", "pen wheel", float(event.y))]
+        if event.type not in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP, pygame.MOUSEMOTION):
+            return []
+        across, along = (place / size for place, size in zip(event.pos, SIZE_PX, strict=True))
+        moved = [Event("slide", "pen x", across), Event("slide", "pen y", along)]
+        if event.type != pygame.MOUSEMOTION and event.button == 1:
+            what = "down" if event.type == pygame.MOUSEBUTTONDOWN else "up"
+            moved.append(Event(what, "pen"))
+        return moved
 
     def _mouse(self, event: pygame.event.Event) -> list[Event]:
         """What the mouse does to sliders."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
 import gymnasium
@@ -40,6 +41,15 @@ class Controls:
     """A line each, for people."""
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """The box, in metres, in which people draw a curve for a task's expert to follow."""
+
+    low_m: tuple[float, float, float]
+    high_m: tuple[float, float, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig(ABC):
     """The configuration of one task. It travels to worker processes, so it holds plain data only.
@@ -51,12 +61,17 @@ class TaskConfig(ABC):
 
     has_expert: ClassVar[bool] = False
     controls: ClassVar[Controls | None] = None  # for people
+    canvas: ClassVar[Canvas | None] = None  # for people who draw
     score: ClassVar[Literal["return", "max_reward"]] = "return"  # what reports call the score
 
     @property
     @abstractmethod
     def spec(self) -> Spec:
         """What is seen and commanded in this task's worlds."""
+
+    def following(self, curve: Path) -> TaskConfig:
+        """The same task with a drawn curve: a text file of lines x y z. Raises ValueError where it has none."""
+        raise ValueError(f"{type(self).__name__} follows no curve, {curve} or another")
 
     @abstractmethod
     def build(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:

@@ -21,19 +21,20 @@ FINE = 2000  # points of a smooth curve before it is resampled
 LARGEST_FILE, MOST_POINTS = 2**20, 20_000  # bytes; of a curve, 100 m at 5 mm
 
 
-def draw(kind: Kind, draws: np.random.Generator) -> Floats:
-    """Corners or fine points (n, 3) of a random curve within the box, in metres."""
+def draw(kind: Kind, draws: np.random.Generator, margin_m: float = 0.0) -> Floats:
+    """Corners or fine points (n, 3) of a random curve within the box and so far around it, in metres."""
+    low, high = LOW_M - margin_m, HIGH_M + margin_m
     if kind == "circle":
         angles = np.linspace(0, 2 * np.pi, FINE)
-        return _placed(np.stack([np.cos(angles), np.sin(angles)], 1), draws)
+        return _placed(np.stack([np.cos(angles), np.sin(angles)], 1), low, high, draws)
     if kind == "square":
         corners = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [1, 0]], np.float64)
-        return _placed(corners, draws)
+        return _placed(corners, low, high, draws)
     if kind == "waypoints":
-        return draws.uniform(LOW_M, HIGH_M, (CORNERS, 3))
-    knots = draws.uniform(LOW_M, HIGH_M, (int(draws.integers(*KNOTS, endpoint=True)), 3))
+        return draws.uniform(low, high, (CORNERS, 3))
+    knots = draws.uniform(low, high, (int(draws.integers(*KNOTS, endpoint=True)), 3))
     along = np.linspace(0, len(knots) - 1, FINE)
-    return _pressed(CubicSpline(np.arange(len(knots)), knots)(along))
+    return _pressed(CubicSpline(np.arange(len(knots)), knots)(along), low, high)
 
 
 def resampled(points: Floats, spacing_m: float) -> Floats:
@@ -83,17 +84,16 @@ def read_curve(file: Path) -> Floats:
     return np.array(points)
 
 
-def _placed(shape: Floats, draws: np.random.Generator) -> Floats:
+def _placed(shape: Floats, low: Floats, high: Floats, draws: np.random.Generator) -> Floats:
     """A plane shape (n, 2) within [-1, 1], of a random size, turned and put somewhere in the box."""
     flat = np.concatenate([shape, np.zeros((len(shape), 1))], 1)
     turn = Rotation.from_quat(draws.normal(size=4))  # any, as likely as any other
     turned = turn.apply(flat) * draws.uniform(*RADIUS_M)
-    low, high = LOW_M - turned.min(0), HIGH_M - turned.max(0)
-    return turned + draws.uniform(low, high)
+    return turned + draws.uniform(low - turned.min(0), high - turned.max(0))
 
 
-def _pressed(points: Floats) -> Floats:
+def _pressed(points: Floats, low: Floats, high: Floats) -> Floats:
     """The curve (n, 3) with each axis along which it leaves the box pressed into it."""
     least, most = points.min(0), points.max(0)
-    low, high = np.maximum(least, LOW_M), np.minimum(most, HIGH_M)
+    low, high = np.maximum(least, low), np.minimum(most, high)
     return low + (points - least) * (high - low) / (most - least)

@@ -24,7 +24,7 @@ from understudy.physics.models import Solid
 from understudy.spec import ENVIRONMENT_STATE, Signal, Spec
 from understudy.tasks import curves
 from understudy.tasks.arms import DOWN, make_arm
-from understudy.tasks.base import TaskConfig
+from understudy.tasks.base import Canvas, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
 RATE_HZ = 50.0
@@ -32,6 +32,7 @@ CHAIN = PANDA.flange_chain
 HAND_DOWN = DOWN @ Rotation.from_euler("xyz", PANDA.gripper.rpy_rad).as_matrix().T  # of the flange
 # What counts as well traced.
 MOST_RMSE_MM, MOST_MM, MOST_STEP_RAD = 1.0, 3.0, 0.05
+MOST_MARGIN_M = 0.015  # reached to the corners
 STEP_M = 0.005  # of the way to which a joint's step refers
 # Demonstrations that are bad on purpose. Twelve of the 99 steps of the original's circle were hops.
 SWUNG_RAD = np.array([1.1, 0, -1.1, 0, 0, 0, 0])  # the other branch: the elbow swung out
@@ -167,7 +168,8 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         if self._drawn is not None:
             return self._drawn
         assert self.config.curve != "file"
-        shape = curves.draw(self.config.curve, np.random.default_rng(self._draws_seed))
+        draws = np.random.default_rng(self._draws_seed)
+        shape = curves.draw(self.config.curve, draws, self.config.margin_m)
         return curves.resampled(shape, self.config.spacing_m)
 
     def _demonstrated(self) -> Floats:
@@ -208,6 +210,9 @@ class PandaTrace(TaskConfig):
     """Follow a curve to its end: 1 mm RMSE, 3 mm at most, smooth, within the joints' limits."""
 
     has_expert: ClassVar[bool] = True
+    canvas: ClassVar[Canvas | None] = Canvas(
+        low_m=vector(curves.LOW_M), high_m=vector(curves.HIGH_M)
+    )
 
     curve: Literal["circle", "square", "waypoints", "freehand", "file"] = "freehand"
     """Drawn from the seed anywhere in the box, circles and squares in any plane; or read from `file`."""
@@ -215,6 +220,8 @@ class PandaTrace(TaskConfig):
     """A text with x y z in metres a line, drawn by hand or by a program."""
     spacing_m: float = 0.005
     """Between two points along the curve; an episode has as many ticks as the curve has points."""
+    margin_m: float = 0.0
+    """How far around the box curves may lie, at most 1.5 cm: demonstrations that surround what is to be followed."""
     demonstrations: Literal["clean", "mixed", "noisy"] = "clean"
     """What the expert shows. clean: all on one branch of the inverse kinematics. mixed: two branches in
     turn, changing at random (12 % of the ticks) as careless solvers do. noisy: each angle off by 0.02 rad
@@ -223,6 +230,8 @@ class PandaTrace(TaskConfig):
     def __post_init__(self) -> None:
         if not 1e-4 <= self.spacing_m <= 1:
             raise ValueError(f"spacing_m lies in 0.0001..1, got {self.spacing_m}")
+        if not 0 <= self.margin_m <= MOST_MARGIN_M:
+            raise ValueError(f"margin_m lies in 0..{MOST_MARGIN_M}, got {self.margin_m}")
         if (self.curve == "file") != bool(self.file):
             raise ValueError(
                 f"curve=file and file=PATH go together, got {self.curve}, {self.file!r}"
@@ -232,6 +241,10 @@ class PandaTrace(TaskConfig):
     def spec(self) -> Spec:
         """Where the flange shall be at the end of the tick, in; the angles of the joints, out."""
         return SPEC
+
+    def following(self, curve: Path) -> PandaTrace:
+        """The same with a drawn curve."""
+        return replace(self, curve="file", file=str(curve))
 
     def build(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Build the world; raises ValueError where its file holds no curve."""
