@@ -16,7 +16,7 @@ CANVAS = Canvas(low_m=(0.3, -0.3, 0.2), high_m=(0.6, 0.3, 0.6))
 # From the middle of the picture a quarter of it to the right: y falls.
 LINE = [
     ["slide", "pen x", 0.5], ["slide", "pen y", 0.5], ["down", "pen"], ["slide", "pen x", 0.75],
-    ["up", "pen"],
+    ["slide", "pen y", 0.5], ["up", "pen"],
 ]  # fmt: skip
 
 
@@ -35,21 +35,26 @@ def test_a_line_is_drawn_where_the_mouse_was_held_at_the_middle_height():
     assert len(points) == 2
 
 
+def test_a_slanted_line_has_no_stairs():
+    slanted = [["slide", "pen x", 0.6], ["slide", "pen y", 0.4]]
+    points, _ = drawn([*LINE[:3], *slanted], [["down", "q"]])
+    assert len(points) == 2
+
+
 def test_the_pen_is_lifted_by_keys_and_the_wheel_and_ends_at_the_box():
     up = [["slide", "pen wheel", 1.0], ["down", "w"]]
     points, source = drawn([*LINE[:3], *up], [["down", "s"], *LINE[3:]], [["down", "q"]])
     np.testing.assert_allclose(points[:, 2], [0.4, 0.41, 0.42, 0.41, 0.41])
     assert "height of 0.41 m" in source.said[-1][0]
-    points, _ = drawn(
-        [*LINE[:3], ["slide", "pen wheel", 99.0]], [["slide", "pen x", 2.0]], [["down", "q"]]
-    )
+    far = [["slide", "pen x", 2.0], LINE[1]]
+    points, _ = drawn([*LINE[:3], ["slide", "pen wheel", 99.0]], far, [["down", "q"]])
     np.testing.assert_allclose(points[-1], [0.45, -0.3, 0.6])
 
 
 def test_a_curve_is_not_done_before_it_has_a_length_and_can_be_cleared():
     points, source = drawn(
         [["down", "q"]], LINE, [["down", "c"]], [["down", "q"]],
-        [["slide", "pen y", 0.3], ["down", "pen"], LINE[0]], [["down", "q"]],
+        [["slide", "pen y", 0.3], ["down", "pen"], *LINE[:2]], [["down", "q"]],
     )  # fmt: skip
     assert [said for said in source.said if "nothing is drawn yet" in said[-1]]
     assert points[0, 0] > 0.45

@@ -26,7 +26,7 @@ class Pen:
     """Takes a curve from a person. Raises Stopped when the window is closed or the stop key pressed.
 
     Events of the pen: "down" and "up", and "slide" of "pen x" and "pen y", shares of the picture from
-    its left and upper edge, and of "pen wheel".
+    its left and upper edge, in this order for each place, and of "pen wheel".
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Pen:
             self._lift(value)
         elif (what, name) == ("slide", "pen x"):
             self._at_px[1] = value * COLUMNS
+            return
         elif (what, name) == ("slide", "pen y"):
             self._at_px[0] = value * ROWS
         elif name == "pen":
