@@ -141,7 +141,10 @@ class MujocoArm:
     def tool(self, arm: int = 0) -> Pose:
         """See `Arm`."""
         site = self._tools[arm]
-        return Pose.of(self._data.site_xpos[site], self._data.site_xmat[site].reshape(3, 3))
+        turn = np.empty(4)
+        engine.mju_mat2Quat(turn, self._data.site_xmat[site])
+        turn *= -1.0 if turn[0] < 0 else 1.0  # one of the two that are the same
+        return Pose(vector(self._data.site_xpos[site]), quaternion_of(turn))
 
     def pose(self, thing: str) -> Pose:
         """See `Arm`."""
