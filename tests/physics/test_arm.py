@@ -129,6 +129,17 @@ def test_a_cube_is_grasped_lifted_and_let_go(engine):
     assert arm.pose("cube").position_m[2] == pytest.approx(0.04, abs=0.002)
 
 
+def test_both_fingers_part_alike_so_that_a_cube_off_their_middle_comes_into_it(engine):
+    arm = engine()
+    _, low = above_the_cube(0.24, 0.04)
+    place, turn = (part[0] for part in PANDA.chain.forward(low[None]))
+    off = place + 0.012 * turn[:, 1]
+    arm.reset(low, OPEN, {"cube": Pose((off[0], off[1], 0.04), CUBE.pose.quaternion_wxyz)})
+    led(arm, low, SHUT, 1.0)
+    assert arm.is_touching("cube", "fingers0")
+    np.testing.assert_allclose(arm.pose("cube").position_m[:2], place[:2], atol=0.002)
+
+
 def test_an_episode_does_not_depend_on_those_before_it(engine):
     def played(arm):
         arm.reset(above_the_cube(0.06)[0], OPEN, {"cube": Pose((0.49, 0.1, 0.04))})
