@@ -17,10 +17,12 @@ SCORES = {
     "cart-pole": (499.0, 60.0),
     "pusht": (None, 0.35),
     "panda-grasp": (1.0, 0.3),
+    "two-arm-transfer": (1.0, 0.2),
 }
 VARIANTS = {
     "panda-grasp": ("panda-grasp:pose=random,noise_m=0.01,limit_s=4",),
     "pusht": ("pusht", "pusht:observe=pixels"),
+    "two-arm-transfer": ("two-arm-transfer:limit_s=4",),
 }
 
 

@@ -65,7 +65,7 @@ class Mount:
     position_m: Vector = (0.0, 0.0, 0.0)
     yaw_rad: float = 0.0
 
-    @property
+    @cached_property
     def rotation(self) -> Floats:
         """The base's rotation (3, 3) in the scene."""
         return Rotation.from_euler("z", self.yaw_rad).as_matrix()

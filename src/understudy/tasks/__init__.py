@@ -14,6 +14,7 @@ TASKS: dict[str, str] = {
     "cart-pole": "understudy.tasks.cart_pole:CartPole",
     "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",
     "pusht": "understudy.tasks.pusht:PushT",
+    "two-arm-transfer": "understudy.tasks.two_arm_transfer:TwoArmTransfer",
 }
 GROUP = "understudy.tasks"
 
