@@ -47,7 +47,7 @@ CASES = {
     "act": Case(
         "act",
         200,
-        ("--preset", "small", "--batch-size", "64", "--steps", "12000", "--held-out", "0",
+        ("--preset", "small", "--batch-size", "64", "--steps", "2400", "--held-out", "0",
          "--past-end", "held"),
     ),
 }  # fmt: skip
