@@ -19,11 +19,13 @@ SCORES = {
     "kuka-sliders": (-10.0, -200.0),
     "panda-grasp": (1.0, 0.3),
     "panda-trace": (-0.001, -100.0),
+    "two-arm-transfer": (1.0, 0.2),
 }
 VARIANTS = {
     "kuka-sliders": ("kuka-sliders:trace=circle,seconds=1",),
     "panda-grasp": ("panda-grasp:pose=random,noise_m=0.01,limit_s=4",),
     "pusht": ("pusht", "pusht:observe=pixels"),
+    "two-arm-transfer": ("two-arm-transfer:limit_s=4",),
 }
 
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from understudy.physics import mjcf
 from understudy.physics.arm import Mount, Scene
-from understudy.physics.arms import ARMS, IIWA, PANDA
+from understudy.physics.arms import ARMS, IIWA, PANDA, VIPERX
 from understudy.physics.kinematics import inverse
 from understudy.physics.mujoco import pictures
 
@@ -35,7 +35,7 @@ def bullet():
     pybullet.disconnect(client)
 
 
-@pytest.mark.parametrize("name", ARMS)
+@pytest.mark.parametrize("name", URDFS)
 def test_the_last_link_is_where_pybullets_own_model_has_it(name, bullet):
     model = ARMS[name]
     body = pybullet.loadURDF(URDFS[name], useFixedBase=True, physicsClientId=bullet)
@@ -62,11 +62,40 @@ def test_the_pandas_tool_lies_between_the_finger_tips(bullet):
     np.testing.assert_allclose(place, hand[4] + turn @ [0, 0, 0.1034], atol=1e-5)
 
 
+def test_the_viperx_stretched_forward_is_as_long_and_high_as_its_maker_says():
+    (place,), (turn,) = VIPERX.chain.forward(np.zeros((1, 6)))
+    np.testing.assert_allclose(place, [0.536494, 0, 0.42705], atol=1e-9)
+    forward, left = [1, 0, 0], [0, 1, 0]
+    np.testing.assert_allclose(turn[:, 2], forward, atol=1e-12)
+    np.testing.assert_allclose(turn[:, 1], left, atol=1e-12)
+
+
+# What positive angles do to the stretched arm's tool: screw axes of the maker (waist to wrist rotate).
+@pytest.mark.parametrize(
+    ("joint", "axis", "through"),
+    [
+        (0, (0, 0, 1), (0, 0, 0.12705)),
+        (1, (0, 1, 0), (0, 0, 0.12705)),
+        (2, (0, 1, 0), (0.05955, 0, 0.42705)),
+        (3, (1, 0, 0), (0.05955, 0, 0.42705)),
+        (4, (0, 1, 0), (0.35955, 0, 0.42705)),
+        (5, (1, 0, 0), (0.35955, 0, 0.42705)),
+    ],
+)
+def test_each_joint_of_the_viperx_turns_about_its_makers_axis(joint, axis, through):
+    (jacobian,) = VIPERX.chain.jacobian(np.zeros((1, 6)))
+    tool = np.array([0.536494, 0, 0.42705])
+    np.testing.assert_allclose(jacobian[3:, joint], axis, atol=1e-12)
+    np.testing.assert_allclose(jacobian[:3, joint], np.cross(axis, tool - through), atol=1e-12)
+
+
 # The Panda with its fourth joint, and one across, sliding.
 SLIDING = replace(PANDA.chain, slides=np.array([0, 1, 0, 1, 0, 0, 0], bool))
 
 
-@pytest.mark.parametrize("chain", [PANDA.chain, IIWA.chain, SLIDING], ids=[*ARMS, "sliding"])
+@pytest.mark.parametrize(
+    "chain", [*(arm.chain for arm in ARMS.values()), SLIDING], ids=[*ARMS, "sliding"]
+)
 def test_the_jacobian_is_the_slope_of_the_pose(chain):
     (joints,) = drawn(chain, 1)
     (jacobian,) = chain.jacobian(joints[None])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import ArmModel, Solid, Vector, vector
+from understudy.physics.models import ArmModel, Solid, Vector
 
 Quaternion = tuple[float, float, float, float]
 UPRIGHT: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -37,12 +37,6 @@ class Pose:
         """As a matrix (3, 3)."""
         return Rotation.from_quat(self.quaternion_wxyz, scalar_first=True).as_matrix()
 
-    @classmethod
-    def of(cls, position: Floats, rotation: Floats) -> Pose:
-        """From a position (3,) and a matrix (3, 3)."""
-        quaternion = Rotation.from_matrix(rotation).as_quat(canonical=True, scalar_first=True)
-        return cls(vector(position), quaternion_of(quaternion))
-
 
 def quaternion_of(values: Any) -> Quaternion:
     """Four numbers of an array (4,), w first."""
@@ -59,7 +53,7 @@ class Mount:
     position_m: Vector = (0.0, 0.0, 0.0)
     yaw_rad: float = 0.0
 
-    @property
+    @cached_property
     def rotation(self) -> Floats:
         """The base's rotation (3, 3) in the scene."""
         return Rotation.from_euler("z", self.yaw_rad).as_matrix()

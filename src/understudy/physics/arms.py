@@ -1,7 +1,8 @@
-"""The arms that come with the package: a Panda and a KUKA iiwa, with the same two-finger gripper.
+"""The arms that come with the package: a Panda, a KUKA iiwa and a small ViperX, each with two fingers.
 
 Joints of the Panda are Franka's (Robot and Interface Specifications), those of the iiwa an LBR iiwa 7
-R800's; the tests hold both against PyBullet's URDFs. Shapes and masses are simple and about right.
+R800's; the tests hold both against PyBullet's URDFs. Those of the ViperX 300 S, the arm of ALOHA, are
+Trossen Robotics' (their kinematic properties). Shapes, masses and torques are simple and about right.
 """
 
 from __future__ import annotations
@@ -143,4 +144,40 @@ IIWA = ArmModel(
     flange_m=(0, 0, 0.045),
     gripper=hand((0, 0, 0.045), 0.0),
 )  # fmt: skip
-ARMS = {model.name: model for model in (PANDA, IIWA)}
+# At 0 the forearm points forward; it waits as ALOHA's arms begin (Zhao et al. 2023).
+SMALL_PALM = box((0.04, 0.11, 0.02), (0, 0, 0.032), DARK)
+SMALL_FINGER = box((0.02, 0.012, 0.075), (0, 0.006, 0.0797), DARK)
+VIPERX = ArmModel(
+    name="viperx",
+    base=(box((0.16, 0.12, 0.03), (0, 0, 0.015), DARK), rod((0, 0, 0.03), (0, 0, 0.05), 0.045, DARK)),
+    joints=_joints(
+        [
+            ((0, 0, 0.079), (0, 0, 0), (-math.pi, math.pi), 0.0, 10, 0.8,
+             (rod((0, -0.02, 0.03), (0, 0.02, 0.03), 0.04, DARK),)),
+            ((0, 0, 0.04805), (-RIGHT, 0, 0), (-1.85005, 1.25664), -0.96, 20, 0.8,
+             (rod((0, 0, 0), (0, -0.28, 0), 0.028, GREY),
+              rod((0, -0.3, 0), (0.05955, -0.3, 0), 0.03, DARK))),
+            ((0.05955, -0.3, 0), (0, 0, 0), (-1.76278, 1.6057), 1.16, 20, 0.5,
+             (rod((0.02, 0, 0), (0.17, 0, 0), 0.028, GREY),)),
+            ((0.2, 0, 0), (0, RIGHT, 0), (-math.pi, math.pi), 0.0, 10, 0.3,
+             (rod((0, 0, 0.01), (0, 0, 0.06), 0.026, DARK),)),
+            ((0, 0, 0.1), (0, -RIGHT, 0), (-1.8675, 2.23402), -0.3, 10, 0.3,
+             (rod((0, 0, -0.015), (0, 0, 0.015), 0.024, GREY),
+              rod((0, 0, 0), (0.04, 0, 0), 0.022, GREY))),
+            ((0.069744, 0, 0), (0, RIGHT, 0), (-math.pi, math.pi), 0.0, 4, 0.1,
+             (rod((0, 0, -0.005), (0, 0, 0.02), 0.024, DARK),)),
+        ]
+    ),
+    gripper=Gripper(
+        position_m=(0, 0, 0),
+        rpy_rad=(0, 0, RIGHT),
+        reach_m=0.1072,
+        opening_m=0.072,
+        force_n=30.0,
+        inertia=inertia_of([SMALL_PALM], 0.3),
+        finger_inertia=inertia_of([SMALL_FINGER], 0.03),
+        solids=(SMALL_PALM,),
+        finger_solids=(SMALL_FINGER,),
+    ),
+)  # fmt: skip
+ARMS = {model.name: model for model in (PANDA, IIWA, VIPERX)}

@@ -30,7 +30,7 @@ from understudy.physics.arm import (
     steps_of,
 )
 from understudy.physics.kinematics import Floats
-from understudy.physics.models import Solid, Vector, inertia_of, vector
+from understudy.physics.models import Gripper, Solid, Vector, inertia_of, vector
 
 
 @contextmanager
@@ -309,10 +309,19 @@ class BulletArm:
             )
         for index in fingers:
             world.changeDynamics(body, index, lateralFriction=1.5, spinningFriction=0.01)
+        self._couple(body, fingers, mount.model.gripper)
         self._arms.append(body)
         self._links.append(links)
         self._groups[f"arm{number}"] = (body, {-1, *links.values()} - fingers)
         self._groups[f"fingers{number}"] = (body, fingers)
+
+    def _couple(self, body: int, fingers: set[int], gripper: Gripper) -> None:
+        """Let both fingers part by the same way, as those of one motor do."""
+        one, other = sorted(fingers)
+        gear = self._world.createConstraint(
+            body, one, body, other, bullet.JOINT_GEAR, (0, 1, 0), (0, 0, 0), (0, 0, 0)
+        )
+        self._world.changeConstraint(gear, gearRatio=-1, erp=0.2, maxForce=gripper.force_n)
 
     def _make(self, thing: Thing, pose: Pose) -> int:
         """One body of a thing's solids."""

@@ -16,6 +16,7 @@ TASKS: dict[str, str] = {
     "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",
     "panda-trace": "understudy.tasks.panda_trace:PandaTrace",
     "pusht": "understudy.tasks.pusht:PushT",
+    "two-arm-transfer": "understudy.tasks.two_arm_transfer:TwoArmTransfer",
 }
 GROUP = "understudy.tasks"
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from understudy.episode import Episode
-from understudy.physics.arm import Arm, Camera, Mount, Pose, Scene, Thing, vector
+from understudy.physics.arm import Arm, Camera, Mount, Pose, Scene, Thing
 from understudy.physics.arms import PANDA
 from understudy.physics.kinematics import Chain, Floats, inverse
-from understudy.physics.models import Solid
+from understudy.physics.models import Solid, vector
 from understudy.spec import ENVIRONMENT_STATE, Signal, Spec
 from understudy.tasks import curves
 from understudy.tasks.arms import DOWN, make_arm
