@@ -259,3 +259,16 @@ def test_commands_beyond_the_sources_are_named(tmp_path, capsys):
     )
     assert code == 0, error
     assert "cannot be commanded with the source's normaliser: 0: " in shown
+
+
+def test_a_report_names_the_source(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        "collect --task cart-pole --out data --episodes 2",
+        "train mlp --data data --run source --steps 2 --width 8 --held-out 0",
+        "train mlp --data data --run tuned --steps 2 --held-out 0 --from source",
+        "evaluate tuned --task cart-pole --episodes 2 --videos 0 --out report",
+    ):
+        assert understudy_main(words.split()) == 0, capsys.readouterr().err
+    source = fingerprint(tmp_path / "source" / "checkpoints" / "000002")
+    assert source in (tmp_path / "report" / "report.html").read_text()
