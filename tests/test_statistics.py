@@ -219,6 +219,15 @@ def test_pooling_weighs_runs_alike_and_refuses_what_does_not_fit():
         pooled_mean([])
 
 
+def test_the_interval_of_pooled_rates_stays_within_what_a_rate_can_be():
+    runs = [np.ones(300, np.bool_) for _ in range(3)]
+    runs[2][:3] = False
+    estimate = pooled_mean(runs)
+    assert estimate.value < estimate.interval.high == 1.0
+    assert pooled_mean([~run for run in runs]).interval.low == 0.0
+    assert pooled_mean([100.0 * run for run in runs]).interval.high > 100  # no rates, no bounds
+
+
 def test_pooled_runs_that_never_fail_still_leave_room_for_failure():
     never_failed = [np.ones(50, np.bool_)] * 3
     estimate = pooled_mean(never_failed)

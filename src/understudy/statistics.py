@@ -170,6 +170,8 @@ def pooled_mean(
         means = draw(tables, np.random.default_rng(seed), resamples)
         tail = (1 - confidence) / 2
         low, high = np.quantile(means, [tail, 1 - tail])
+        if is_rate:  # the widened weights of runs can reach beyond what a rate can be
+            low, high = max(low, 0.0), min(high, 1.0)
         interval = Interval(float(low), float(high), confidence)
     return Estimate(estimate, interval, sum(sizes), is_rate)
 

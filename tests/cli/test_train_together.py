@@ -156,6 +156,17 @@ def test_with_dropout_a_resumed_run_has_the_same_bits_too(data, tmp_path):
     assert all(whole[name].equal(value) for name, value in final(tmp_path / "run").items())
 
 
+def test_two_processes_fine_tune_as_one_does_and_keep_what_is_frozen(data, unbroken, tmp_path):
+    options = ("--steps", "40", "--from", unbroken, "--freeze", "network")
+    for name, together in (("one", False), ("two", True)):
+        trained(data, tmp_path / name, *options, together=together)
+    source, one, two = (final(run) for run in (unbroken, tmp_path / "one", tmp_path / "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
+        assert value.equal(source[name]) == two[name].equal(source[name])
+        assert value.equal(source[name]) != name.startswith("head.last")
+
+
 def test_processes_draw_different_noise(dataset, monkeypatch):
     """Twice the same half of a batch: equal noise would give the gradient of one half."""
     drawn = {}

@@ -22,6 +22,7 @@ from understudy.policies import POLICIES, find_policy
 from understudy.policies.checkpoint import load_checkpoint, save_checkpoint
 from understudy.policies.denoiser import DenoiserConfig
 from understudy.policies.player import Chunks
+from understudy.policies.transfer import freeze, parts_of, take_over
 from understudy.rollout import rollouts
 from understudy.spec import Signal
 from understudy.tasks import make_task
@@ -173,6 +174,36 @@ def test_training_that_goes_on_from_its_files_ends_with_the_same_bits(
     assert half.step == 4
     assert all(torch.equal(end.state.tensors[key], t) for key, t in last.state.tensors.items())
     assert all(torch.equal(resumed.state_dict()[key], t) for key, t in whole.state_dict().items())
+
+
+def test_a_policy_that_takes_over_all_of_another_predicts_what_that_does(name, dataset, prepared):
+    source, windows = prepared(name, dataset)
+    batch = windows.gather(np.arange(5))
+    torch.manual_seed(9)
+    policy = source.config.build(source.spec).eval()
+    if name == "knn":
+        with pytest.raises(ValueError, match="keeps the demonstrations"):
+            take_over(policy, source)
+        return
+    transfer = take_over(policy, source)
+    assert (transfer.share, transfer.fresh, transfer.anew) == (1.0, {}, {})
+    noise = noise_for(policy, batch)
+    assert torch.equal(
+        policy.predict(batch.observations, noise), source.predict(batch.observations, noise)
+    )
+
+
+def test_parts_of_a_policy_can_stay_as_they_are(name, dataset, prepared):
+    sizes = parts_of(prepared(name, dataset)[0])
+    assert bool(sizes) == (name != "knn")
+    for part in [part for part in sizes if "." in part][:: max(1, len(sizes) // 2)]:
+        policy, windows = prepared(name, dataset)
+        before = {key: p.detach().clone() for key, p in policy.named_parameters()}
+        freeze(policy, [part])
+        list(learn(policy, windows, LearnConfig(steps=2, batch_size=8, weight_decay=0.1)))
+        changed = {k for k, p in policy.named_parameters() if not torch.equal(p, before[k])}
+        assert not {key for key in changed if key.startswith(f"{part}.")}
+        assert changed
 
 
 def test_a_saved_policy_predicts_the_same_in_another_process(name, prepared, tmp_path):

@@ -15,6 +15,7 @@ from understudy.learn.supervised import (
     learn,
 )
 from understudy.policies.mlp import MlpConfig
+from understudy.policies.transfer import freeze
 
 CONFIG = LearnConfig(steps=60, batch_size=8, learning_rate=1e-2, warmup_steps=10, report_every=20)
 
@@ -79,6 +80,31 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, stop, con
             break
     again = policy(dataset)
     *_, resumed = learn(again, windows(dataset), config, resume=state)
+    assert equal(again.state_dict(), whole.state_dict())
+    assert equal(averaged_weights(again, resumed.state), averaged_weights(whole, last.state))
+
+
+def half_frozen(dataset):
+    made = policy(dataset)
+    assert freeze(made, ["network"]) == 16 * 10 + 16
+    return made
+
+
+def test_frozen_weights_stay_bit_for_bit_through_decay_average_and_augmentation(dataset):
+    trained, before = half_frozen(dataset), half_frozen(dataset).state_dict()
+    *_, last = learn(trained, windows(dataset), replace(NOISY, weight_decay=0.1))
+    for after in (trained.state_dict(), averaged_weights(trained, last.state)):
+        assert after.keys() == before.keys()
+        same = {name for name in after if torch.equal(after[name], before[name])}
+        assert before.keys() - same == {"head.last.weight", "head.last.bias"}
+    assert last.state.tensors["average"].numel() == 6 * 16 + 6
+
+
+def test_a_resumed_run_with_frozen_weights_ends_with_the_same_ones(dataset):
+    whole, first, again = (half_frozen(dataset) for _ in range(3))
+    *_, last = learn(whole, windows(dataset), CONFIG)
+    state = next(kept(r.state) for r in learn(first, windows(dataset), CONFIG) if r.step == 40)
+    *_, resumed = learn(again, windows(dataset), CONFIG, resume=state)
     assert equal(again.state_dict(), whole.state_dict())
     assert equal(averaged_weights(again, resumed.state), averaged_weights(whole, last.state))
 

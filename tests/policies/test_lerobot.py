@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from tests import demonstrations
 from tests.demonstrations import CONTINUOUS
 from tests.peers.made_up_weights import frames, made_up
+from understudy.cli import main
+from understudy.data.store import Dataset
 from understudy.learn.clone import clone, windows_of
 from understudy.learn.supervised import LearnConfig
 from understudy.policies import INTERCHANGE, find_policy
@@ -82,6 +84,30 @@ def test_what_was_opened_is_written_with_the_same_bits(case, tmp_path):
     assert again.config == policy.config
     for key, value in policy.state_dict().items():
         assert torch.equal(again.state_dict()[key], value), key
+
+
+def test_what_lerobot_trained_goes_on_learning_here(tmp_path, capsys):
+    source = checkpoint("act-states", tmp_path / "policy")
+    spec = replace(load_checkpoint(source).policy.spec, rate_hz=10.0, task="made up")
+    draws = np.random.default_rng(0)
+    shown = demonstrations.made_up(CONTINUOUS, 0, 20)
+    with Dataset.create(tmp_path / "data", spec) as dataset:
+        dataset.append(
+            replace(
+                shown,
+                observations={
+                    key: draws.normal(size=(20, *signal.shape)).astype(np.float32)
+                    for key, signal in spec.observations.items()
+                },
+                actions=draws.normal(size=(20, *spec.action.shape)).astype(np.float32),
+            )
+        )
+    words = ["train", "lerobot_act", "--data", tmp_path / "data", "--from", source, "--dry-run",
+             "--batch-size", "4", "--held-out", "0"]  # fmt: skip
+    assert main([str(word) for word in words]) == 0
+    shown = capsys.readouterr().out
+    assert "100.0% of" in shown
+    assert "normalised by these data" not in shown
 
 
 def test_a_policy_that_lerobot_has_none_like_is_not_exported(tmp_path):

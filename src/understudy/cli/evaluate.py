@@ -235,4 +235,5 @@ def _data_summary(run: Mapping[str, Any]) -> dict[str, Any]:
         "episodes learnt from": len(run["episodes"]["train"]),
         "episodes held out": len(run["episodes"]["held_out"]),
         "observations": ", ".join(run["inputs"]),
+        **({"begun with": run["from"]["fingerprint"]} if run.get("from") else {}),
     }

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from understudy.learn import supervised
 from understudy.learn.resume import state_files
-from understudy.learn.supervised import DivergedError, LearnConfig, averaged_weights
+from understudy.learn.supervised import LearnConfig, averaged_weights
 from understudy.policies.base import Policy
 from understudy.run import Run, find_checkpoint
 
@@ -46,22 +46,17 @@ def follow(
     with _bar() as bar, _interruptible() as interrupted:
         trains = any(p.requires_grad for p in policy.parameters())
         line = bar.add_task("", total=learning.steps, loss="", visible=trains)
-        try:
-            for last in reports:
-                bar.update(line, completed=last.step, loss=_line(last))
-                if last.is_due:
-                    run.log(_row(last))
-                if last.step // every > max(saved, 0) // every or interrupted:
-                    save(last)
-                    saved = last.step
-                if interrupted:
-                    break
-        except DivergedError:
-            run.close()
-            raise
+        for last in reports:
+            bar.update(line, completed=last.step, loss=_line(last))
+            if last.is_due:
+                run.log(_row(last))
+            if last.step // every > max(saved, 0) // every or interrupted:
+                save(last)
+                saved = last.step
+            if interrupted:
+                break
     if last is not None and saved != last.step:
         save(last)
-    run.close()
     if interrupted and last is not None and last.step < learning.steps:
         print(
             f"interrupted at step {last.step:,}; saved. Go on: understudy train --resume {run.folder}"

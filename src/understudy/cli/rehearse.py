@@ -22,7 +22,7 @@ from understudy.policies.base import Policy
 from understudy.policies.checkpoint import load_checkpoint, save_checkpoint
 
 STEPS_LEAST, STEPS_MOST, PATIENCE_S = 3, 30, 20.0  # of the steps that an estimate is made from
-COPIES = 5  # of the weights while training: weights, gradients, two moments, the average
+COPIES = 4  # of a trained weight beside itself: gradient, two moments, the average
 
 
 def rehearse(
@@ -49,13 +49,17 @@ def rehearse(
 def estimate(name: str, policy: Policy, windows: Windows, learning: LearnConfig) -> None:
     """Print size, memory and time, from some steps of the training itself."""
     size = sum(p.numel() for p in policy.parameters())
+    trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
     table = Table(
         title=f"{name}, {learning.steps:,} steps of {learning.batch_size}", show_header=False
     )
     table.add_row("parameters", f"{size:,}")
-    if any(p.requires_grad for p in policy.parameters()):
+    if trained:
         step_s = _step_s(policy, windows, learning)
-        table.add_row("weights, moments, average", f"{COPIES * 4 * size / 1e6:,.0f} MB")
+        if trained < size:
+            table.add_row("of them trained", f"{trained:,}")
+        megabytes = 4 * (size + COPIES * trained) / 1e6
+        table.add_row("weights, moments, average", f"{megabytes:,.0f} MB")
         table.add_row("peak of the process", f"{_peak_bytes() / 1e6:,.0f} MB")
         table.add_row("one step", f"{step_s * 1e3:,.1f} ms")
         table.add_row("whole run", _duration(step_s * learning.steps))

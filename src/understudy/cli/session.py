@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from understudy.cli.fine_tune import begun
 from understudy.cli.follow import accompany, follow
 from understudy.cli.options import plural
 from understudy.config import from_plain, to_plain
@@ -23,6 +25,7 @@ from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.files import read_json
+from understudy.policies.transfer import freeze
 from understudy.run import Run, checkpoints
 
 SMALL_NETWORK = 1_000_000  # weights
@@ -42,8 +45,13 @@ KEYS = (
 def carry_out(folder: Path, run: Run | None, group: Group) -> int:
     """Train to the end, or until interrupted; everything needed is in the run's folder.
 
-    `run` is the open folder, None where the group's first process keeps it.
+    `run` is the open folder, None where the group's first process keeps it; it is closed at the end.
     """
+    with nullcontext() if run is None else closing(run):
+        return _carried_out(folder, run, group)
+
+
+def _carried_out(folder: Path, run: Run | None, group: Group) -> int:
     group.wait()  # the first has written it
     plan = read_json(folder / "run.json")
     where = str(folder / "run.json")
@@ -59,7 +67,7 @@ def carry_out(folder: Path, run: Run | None, group: Group) -> int:
     with group.one_at_first():  # frames are decoded once
         dataset = Dataset.open(Path(str(plan["data"])))
         windows, held_out = windows_for(plan, config, learning, dataset, group)
-    policy, state = _opened(folder, config, learning, windows)
+    policy, state = _opened(folder, plan, config, learning, windows)
     group.require_same("data", windows.fingerprint + str(len(windows)))
     group.require_same("weights", "", policy.state_dict().values())
     if plan.get("device") == "cuda":
@@ -125,16 +133,20 @@ def insist_on_the_same_bits() -> None:
 
 
 def _opened(
-    folder: Path, config: PolicyConfig, learning: LearnConfig, windows: Windows
+    folder: Path,
+    plan: dict[str, Any],
+    config: PolicyConfig,
+    learning: LearnConfig,
+    windows: Windows,
 ) -> tuple[Policy, TrainingState | None]:
-    """The policy with its newest checkpoint's weights and state, or a new one, prepared."""
+    """The policy with its newest checkpoint's weights and state, or as it begins."""
     newest = next(reversed([*checkpoints(folder)]), None)
-    if newest is not None:
-        return load_checkpoint(newest).policy, read_state(newest)
-    torch.manual_seed(learning.seed)
-    policy = config.build(windows.spec)
-    policy.prepare(windows)
-    return policy, None
+    if newest is None:
+        return begun(plan, config, learning, windows), None
+    policy = load_checkpoint(newest).policy
+    if plan.get("from"):
+        freeze(policy, plan["from"]["freeze"])
+    return policy, read_state(newest)
 
 
 def _introduce(
@@ -157,8 +169,10 @@ def _introduce(
     size = sum(p.numel() for p in policy.parameters())
     steps = plural(plan["learn"]["steps"], "step")
     with_whom = f" on {group.size} processes" if group.size > 1 else ""
+    frozen = size - sum(p.numel() for p in policy.parameters() if p.requires_grad)
+    still = f", {frozen:,} of them frozen" if frozen else ""
     print(
-        f"{plan['policy']}: {plural(size, 'parameter')}, {_recorded(plan)}, "
+        f"{plan['policy']}: {plural(size, 'parameter')}{still}, {_recorded(plan)}, "
         f"{plural(len(windows), 'window')}, "
         f"{steps + with_whom if size else 'nothing to optimise, the data are kept'} -> {folder}"
     )

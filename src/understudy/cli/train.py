@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
 import tyro
 
+from understudy.cli.fine_tune import Source, begun, source_of, taken_from
 from understudy.cli.options import parse, plural
 from understudy.cli.rehearse import estimate, rehearse
 from understudy.cli.session import (
@@ -24,6 +25,7 @@ from understudy.cli.session import (
 from understudy.config import to_plain
 from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
+from understudy.data.windows import Windows
 from understudy.learn.clone import readable, with_tasks
 from understudy.learn.group import ALONE, Group, joined
 from understudy.learn.supervised import LearnConfig, native_precision
@@ -46,6 +48,10 @@ class Train(Generic[C]):
     """Folder that the run is kept in; must be new."""
     preset: str = "small"
     """Values that belong together: small (for two cores) or paper (as published); options override."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Begin with the weights of this run or checkpoint; the policy's options are its own unless given."""
+    freeze: tuple[str, ...] = ()
+    """With --from: parts whose weights stay as they are, such as network or head; a wrong name lists them."""
     learn: LearnConfig = field(default_factory=LearnConfig)
     mirror: MirrorConfig = field(default_factory=MirrorConfig)
     inputs: tuple[str, ...] = ()
@@ -95,21 +101,24 @@ def main(arguments: Sequence[str]) -> int:
         return _resume(Path(arguments[1]))
     name, rest = arguments[0], arguments[1:]
     config = find_policy(name)
+    source = source_of(name, rest)
     options: Train[Any] = parse(
         Train[config],
         rest,
         f"train {name}",
         f"Learn a policy of the kind {name!r}. {config.__doc__}",
-        default=_defaults(config, rest),
+        default=_defaults(config, rest, source),
     )
+    if options.freeze and source is None:
+        raise ValueError("--freeze keeps the weights of another policy: --from says of which")
     with joined() as group:
         if options.dry_run or options.estimate:
-            return 0 if group.rank else _try_out(name, options, group)
+            return 0 if group.rank else _try_out(name, options, source, group)
         if options.run is None:
             raise ValueError(
                 "--run FOLDER says where to keep the run (only --dry-run and --estimate need none)"
             )
-        run = None if group.rank else _created(name, options, options.run, group)
+        run = None if group.rank else _created(name, options, source, options.run, group)
         return carry_out(options.run, run, group)
 
 
@@ -119,20 +128,15 @@ def _resume(folder: Path) -> int:
         return carry_out(folder, None if group.rank else Run.open(folder), group)
 
 
-def _try_out(name: str, options: Train[Any], group: Group) -> int:
+def _try_out(name: str, options: Train[Any], source: Source | None, group: Group) -> int:
     """Answer --dry-run and --estimate."""
     group.part(options.learn.batch_size)
     if group.size > 1:
         print(f"one process does all of it here, not {group.size}")
     if options.deterministic:
         insist_on_the_same_bits()
-    dataset = Dataset.open(options.data)
-    options = _resolved(options, dataset)
-    windows, held_out = windows_for(
-        _plan(name, options, dataset, ALONE), options.policy, options.learn, dataset
-    )
-    policy = options.policy.build(windows.spec)
-    policy.prepare(windows)
+    plan, options, windows, held_out = _planned(name, options, source, ALONE)
+    policy = begun(plan, options.policy, options.learn, windows)
     torch.set_num_threads(threads_for(options.threads, policy))
     policy.to(options.device)
     if options.dry_run:
@@ -142,14 +146,28 @@ def _try_out(name: str, options: Train[Any], group: Group) -> int:
     return 0
 
 
-def _created(name: str, options: Train[Any], folder: Path, group: Group) -> Run:
+def _created(
+    name: str, options: Train[Any], source: Source | None, folder: Path, group: Group
+) -> Run:
     """Begin a run; what is wrong with the data or the options shows up before there is one."""
+    plan, *_ = _planned(name, options, source, group)
+    return Run.create(folder, plan)
+
+
+def _planned(
+    name: str, options: Train[C], source: Source | None, group: Group
+) -> tuple[dict[str, Any], Train[C], Windows, Windows | None]:
+    """What run.json keeps, the options resolved, and the windows; what cannot be done is refused."""
     dataset = Dataset.open(options.data)
     options = _resolved(options, dataset)
+    if source is not None:
+        options = replace(options, inputs=source.inputs(dataset, options.inputs))
     plan = _plan(name, options, dataset, group)
-    windows, _ = windows_for(plan, options.policy, options.learn, dataset, group)
-    options.policy.build(windows.spec)
-    return Run.create(folder, plan)
+    windows, held_out = windows_for(plan, options.policy, options.learn, dataset, group)
+    policy = options.policy.build(windows.spec)
+    if source is not None:
+        plan["from"] = taken_from(source, policy, options.freeze, windows)
+    return plan, options, windows, held_out
 
 
 def _plan(name: str, options: Train[Any], dataset: Dataset, group: Group) -> dict[str, Any]:
@@ -176,8 +194,11 @@ def _plan(name: str, options: Train[Any], dataset: Dataset, group: Group) -> dic
     }
 
 
-def _defaults(config: type[C], arguments: Sequence[str]) -> Train[C]:
-    """Options as the preset that `arguments` name has them; raises ValueError for an unknown one."""
+def _defaults(config: type[C], arguments: Sequence[str], source: Source | None) -> Train[C]:
+    """Options as the preset that `arguments` name has them, of the policy as its source has them.
+
+    Raises ValueError for an unknown preset.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default="small")
     name = parser.parse_known_args(arguments)[0].preset
@@ -188,7 +209,7 @@ def _defaults(config: type[C], arguments: Sequence[str]) -> Train[C]:
     preset = config.presets[name]
     return Train(
         data=tyro.MISSING,
-        policy=config(**preset.policy),
+        policy=source.config if source else config(**preset.policy),
         preset=name,
         learn=replace(LearnConfig(), **preset.learn),
     )
