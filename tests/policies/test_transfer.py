@@ -79,8 +79,12 @@ def test_an_observation_of_another_size_gets_its_own_normaliser_and_a_fresh_firs
     assert transfer.anew == {STATE: "shape (2,), in the source (3,)"}
     assert torch.equal(scale_of(policy, STATE), scale_of(own, STATE))
     assert torch.equal(scale_of(policy, ENVIRONMENT_STATE), scale_of(source, ENVIRONMENT_STATE))
-    assert torch.equal(policy.network[0].weight, own.network[0].weight)
-    assert torch.equal(policy.network[0].bias, source.network[0].bias)
+    assert torch.equal(
+        policy.get_parameter("network.0.weight"), own.get_parameter("network.0.weight")
+    )
+    assert torch.equal(
+        policy.get_parameter("network.0.bias"), source.get_parameter("network.0.bias")
+    )
     assert torch.equal(policy.head.last.weight, source.head.last.weight)
 
 
@@ -94,7 +98,9 @@ def test_an_action_of_another_size_gets_a_fresh_head_with_its_own_normaliser(
     assert list(transfer.fresh) == ["head.last.weight", "head.last.bias"]
     assert list(transfer.anew) == ["action"]
     assert torch.equal(policy.head.normalizer.scale, own.head.normalizer.scale)
-    assert torch.equal(policy.network[0].weight, source.network[0].weight)
+    assert torch.equal(
+        policy.get_parameter("network.0.weight"), source.get_parameter("network.0.weight")
+    )
 
 
 def test_a_normaliser_goes_with_its_observation_wherever_that_stands(source_data, target_data):
