@@ -19,7 +19,7 @@ CONTROLS = Controls(
 
 def commands(*events, ticks):
     """What is commanded in the first ticks of an episode that begins at moment 0."""
-    script = Script([(0, Event("down", "start")), *events, (99, Event("quit"))])
+    script = Script([(0, Event("down", "pad start")), *events, (99, Event("quit"))])
     actor = Teleoperator(CONTROLS, SPEC, Gamepad(script, CONTROLS.pad))
     actor.reset(np.array([True]), np.array([1]))
     seen = {STATE: np.zeros((1, 1), np.float32)}
@@ -56,8 +56,15 @@ def test_a_stick_pushed_farther_is_not_pressed_anew():
 
 def test_buttons_press_their_keys_and_others_pass():
     found = commands(
-        (1, Event("down", "a")), (2, Event("up", "a")), (4, Event("down", "a")), ticks=6
+        (1, Event("down", "pad a")),
+        (2, Event("up", "pad a")),
+        (4, Event("down", "pad a")),
+        ticks=6,
     )[:, 1]
     np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 1])
-    script = Script([(0, Event("down", "escape")), (0, Event("blur")), (5, Event("quit"))])
-    assert Gamepad(script, CONTROLS.pad).events() == [Event("down", "escape"), Event("blur")]
+
+
+def test_keys_of_the_same_names_as_buttons_stay_what_they_are():
+    passed = [Event("down", key) for key in ("a", "b", "x", "y", "escape")]
+    script = Script([*((0, event) for event in passed), (0, Event("blur")), (5, Event("quit"))])
+    assert Gamepad(script, CONTROLS.pad).events() == [*passed, Event("blur")]

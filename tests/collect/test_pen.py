@@ -89,6 +89,25 @@ def test_the_expert_follows_what_was_drawn_and_the_last_can_be_undone(tmp_path):
     np.testing.assert_allclose(points[0], [0.45, 0.0, 0.4], atol=1e-6)
 
 
+def test_the_last_curve_can_be_undone_as_well(tmp_path):
+    file = tmp_path / "hands.json"
+    events = [[0, *event] for event in LINE] + [[1, "down", "q"], [2, "down", "u"]]
+    again = [[3, *event] for event in LINE] + [[4, "down", "q"], [5, "down", "q"]]
+    file.write_text(json.dumps(events + again))
+    words = ["collect", "--task", "panda-trace:spacing_m=0.02", "--device", "draw"]
+    words += ["--episodes", "1", "--script", str(file)]
+    assert main([*words, "--out", str(tmp_path / "set")]) == 0
+    assert Dataset.open(tmp_path / "set").selected.tolist() == [1]
+
+
+def test_a_mouse_that_speaks_often_leaves_points_a_millimetre_apart():
+    often = [["slide", axis, 0.5 + n / 9e4] for n in range(9000) for axis in ("pen x", "pen y")]
+    points, _ = drawn([*LINE[:3], *often], [["down", "q"]])
+    steps_m = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    assert steps_m.min() >= 0.001
+    assert len(points) < 200
+
+
 def test_a_task_without_curves_cannot_be_drawn(tmp_path, capsys):
     words = ["collect", "--task", "pusht", "--device", "draw", "--out", str(tmp_path / "set")]
     assert main(words) == 2

@@ -125,6 +125,15 @@ def test_a_slider_sets_its_number_until_something_else_does():
     assert (first, second.name) == (Slider("action 0", 0, 1, 0.5), "action 1")
 
 
+def test_a_slider_says_where_a_released_key_comes_back_to():
+    events = [(0, Event("down", "q")), (1, Event("slide", "action 1", 0.7))]
+    keys = [(3, Event("down", "left")), (4, Event("up", "left")), (9, Event("quit"))]
+    actor = Teleoperator(CONTROLS, SPEC, Script([*events, *keys]), with_sliders=True)
+    actor.reset(np.array([True]), np.array([7]))
+    found = [actor.act(SEEN, {"tick": np.array([t])}).command[0, 1] for t in range(5)]
+    np.testing.assert_allclose(found, [0.7, 0.7, -0.5, 0.7, 0.7], atol=1e-6)
+
+
 def test_what_sliders_said_before_the_start_does_not_count():
     source = Script(
         [(0, Event("slide", "action 0", 1.0)), (1, Event("down", "q")), (9, Event("quit"))]

@@ -109,7 +109,7 @@ def test_sliders_end_at_the_joints_limits_and_the_executed_command_says_so():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match=r"seconds is above 0 and at most 55.5, got 0"):
+    with pytest.raises(ValueError, match=r"seconds lies in 0.1..55.5, got 0"):
         KukaSliders(seconds=0)
     with pytest.raises(ValueError, match="disturb=slow needs a trace"):
         make_task("kuka-sliders:trace=free,disturb=slow")

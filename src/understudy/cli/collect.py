@@ -110,7 +110,7 @@ def _by_hand(
         return dataset, [seed for seed in range(options.seed, SEEDS_MOST) if seed not in known]
 
     if device == "draw":
-        draw(task, opened, options.episodes, options.script)
+        draw(task, opened, options.episodes, options.keep, options.script)
     else:
         teleoperate(task, device, opened, options.episodes, options.keep, options.script)
     print(f"{options.out} now holds {plural(len(Dataset.open(options.out)), 'episode')}")

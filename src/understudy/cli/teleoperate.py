@@ -58,10 +58,7 @@ def teleoperate(
     try:
         actor = Teleoperator(controls, task.spec, source, saved.undo, device == "sliders")
         for episode in rollouts([world], actor, seeds):
-            if keep == "all" or episode.success is not False:
-                saved.append(episode)
-            else:
-                print(f"not kept, as it did not succeed: seed {episode.seed} (--keep all keeps it)")
+            saved.keep(episode, keep)
             if len(saved) >= episodes:
                 actor.linger(f"{plural(len(saved), 'episode')} saved")
             if len(saved) >= episodes:
@@ -77,7 +74,13 @@ def teleoperate(
             )
 
 
-def draw(task: TaskConfig, opened: Opened, episodes: int, script: Path | None) -> None:
+def draw(
+    task: TaskConfig,
+    opened: Opened,
+    episodes: int,
+    keep: Literal["all", "successes"],
+    script: Path | None,
+) -> None:
     """Record the task's expert on curves that a person draws, until there are enough or the window is closed.
 
     Raises ValueError for a task that follows no curves, RuntimeError where there is no screen.
@@ -92,11 +95,13 @@ def draw(task: TaskConfig, opened: Opened, episodes: int, script: Path | None) -
         with tempfile.TemporaryDirectory() as folder:
             curve = Path(folder) / "curve.txt"
             for seed in seeds:
-                np.savetxt(curve, pen.draw())
+                np.savetxt(curve, pen.draw(), fmt="%.5f")
                 world = task.following(curve).build()
                 (episode,) = rollouts([world], Expert(), [seed])
                 world.close()
-                saved.append(episode)
+                saved.keep(episode, keep)
+                if len(saved) >= episodes:
+                    pen.linger(f"{plural(len(saved), 'curve')} saved")
                 if len(saved) >= episodes:
                     break
     except Stopped:
@@ -116,7 +121,11 @@ class _Saved:
     def __len__(self) -> int:
         return len(self._places)
 
-    def append(self, episode: Episode) -> None:
+    def keep(self, episode: Episode, which: Literal["all", "successes"]) -> None:
+        """Save it, unless it failed and only successes are wanted."""
+        if which == "successes" and episode.success is False:
+            print(f"not kept, as it did not succeed: seed {episode.seed} (--keep all keeps it)")
+            return
         self._dataset.append(episode)
         self._places.append(len(self._dataset) - 1)
         print(f"saved: seed {episode.seed}, {plural(len(episode), 'tick')}")

@@ -13,6 +13,7 @@ from understudy.collect.teleoperator import DISCARD, END, REDO, START, UNDO
 
 # A stick at rest is not quite in its middle.
 DEAD = 0.15
+PAD = "pad "  # before a button's name: keys have the same
 BUTTONS = {"start": START, "back": END, "y": REDO, "b": DISCARD, "x": UNDO}
 HELP = "gamepad: start start   back end   Y begin again   B discard   X undo the last saved"
 
@@ -21,13 +22,15 @@ HELP = "gamepad: start start   back end   Y begin again   B discard   X undo the
 class Gamepad:
     """A source whose sticks and buttons become keys; keys still count.
 
-    `pad` names the key that a button ("a") or half of a stick ("left x-", "right y+") presses. A stick
+    `pad` names the key that a button ("a", told as "pad a") or half of a stick ("left x-") presses. A stick
     presses its key as far as it is pushed beyond its middle; let go, it releases it.
     """
 
     def __init__(self, source: Source, pad: Mapping[str, str]) -> None:
         self._source = source
         self._keys = {**BUTTONS, **pad}
+        moves = "   ".join(f"{one} {key.upper()}" for one, key in pad.items())
+        self._help = [f"sticks and buttons press keys: {moves}", HELP]
         self._down: set[str] = set()  # halves of sticks beyond the middle
 
     def events(self) -> Sequence[Event]:
@@ -36,8 +39,9 @@ class Gamepad:
         for event in self._source.events():
             if event.what == "axis":
                 found += self._pushed(event)
-            elif event.what in ("down", "up"):
-                found.append(Event(event.what, self._keys.get(event.name, event.name)))
+            elif event.what in ("down", "up") and event.name.startswith(PAD):
+                key = self._keys.get(event.name.removeprefix(PAD))
+                found += [Event(event.what, key)] if key else []
             else:
                 found.append(event)
         return found
@@ -68,7 +72,7 @@ class Gamepad:
 
     def say(self, lines: Sequence[str]) -> None:
         """See `Source`."""
-        self._source.say([*lines, HELP])
+        self._source.say([*lines, *self._help])
 
     def place(self, sliders: Sequence[Slider]) -> None:
         """See `Source`."""

@@ -15,6 +15,7 @@ from understudy.tasks.base import Canvas
 Floats = NDArray[np.float64]
 ROWS, COLUMNS, MARGIN_PX = 720, 960, 40
 HEIGHT_STEP_M, GRID_M = 0.01, 0.1
+FINE_M = 0.001  # between points that are kept: a mouse says where it is a thousand times a second
 PAPER, BOX, LINE = (236, 238, 242), (255, 255, 255), (212, 216, 224)
 LOW, HIGH = np.array([40, 90, 200]), np.array([220, 60, 40])  # colours of the pen's heights
 HELP = "Q done   C clear   U undo the last saved   Esc stop"
@@ -44,10 +45,11 @@ class Pen:
         self._height_m = float(self._low[2] + self._high[2]) / 2
         self._at_px = np.zeros(2)
         self._is_down, notice = False, ""
+        self._source.show(self.picture())
         while True:
-            self._source.show(self.picture())
             self._source.say([line for line in (self._state(), WAYS, HELP, notice) if line])
-            for event in self._source.events():
+            events = self._source.events()
+            for event in events:
                 if event.what == "quit" or (event.what, event.name) == ("down", STOP):
                     raise Stopped
                 if (event.what, event.name) == ("down", START):
@@ -58,6 +60,22 @@ class Pen:
                     notice = self._undo()
                 else:
                     self._follow(event.what, event.name, event.value)
+            if events:
+                self._source.show(self.picture())
+            self._source.wait()
+
+    def linger(self, state: str) -> None:
+        """After the last curve: U still undoes it, Q or Esc leaves."""
+        while True:
+            self._source.say([state, "U undo the last saved   Q or Esc leave"])
+            for event in self._source.events():
+                if event.what == "quit" or (event.what, event.name) == ("down", STOP):
+                    raise Stopped
+                if (event.what, event.name) == ("down", START):
+                    return
+                if (event.what, event.name) == ("down", UNDO) and self._undo is not None:
+                    self._undo()
+                    return
             self._source.wait()
 
     def picture(self) -> NDArray[np.uint8]:
@@ -98,7 +116,7 @@ class Pen:
             return
         if self._is_down:
             place = self._metres(self._at_px)
-            if not self._points or np.abs(place - self._points[-1]).max() > 0:
+            if not self._points or np.linalg.norm(place - self._points[-1]) >= FINE_M:
                 self._points.append(place)
 
     def _lift(self, steps: float) -> None:

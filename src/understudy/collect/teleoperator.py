@@ -48,6 +48,7 @@ class Teleoperator:
         self._sliders = sliders_of(controls, spec) if with_sliders else {}
         self._slider_at = {slider.name: element for element, slider in self._sliders.items()}
         self._slid: dict[int, float] = {}  # since the last tick
+        self._rest: dict[int, float] = {}  # where sliders have put what keys hold
         self._held: dict[str, float] = {}  # how far, in the order in which they went down
         self._ticks: dict[str, int] = {}  # for how long each key has been held
         self._verdict = Verdict.NONE
@@ -99,8 +100,9 @@ class Teleoperator:
             if key in controls.put:
                 element, values = controls.put[key]
                 self._command[element] = _next(values, self._command[element])
+        self._rest |= self._slid
         for element, _ in controls.hold.values():
-            self._command[element] = begin[element]
+            self._command[element] = self._rest.get(element, begin[element])
         for element, value in self._slid.items():
             self._command[element] = value
         self._slid.clear()
@@ -146,6 +148,7 @@ class Teleoperator:
                 self._source.wait()
         self._notice, self._verdict = "", Verdict.NONE
         self._slid.clear()
+        self._rest.clear()
 
     def _take(self) -> list[str]:
         """Follow the events; returns the keys that were pressed, in order."""

@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy.collect.gamepad import PAD
 from understudy.collect.panel import WIDTH_PX, Panel
 from understudy.collect.source import Event, Slider
 
@@ -22,7 +23,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("a window needs pygame: pip install 'understudy[teleop]'") from error
 
 SIZE_PX = (960, 720)  # of the picture; the text stands below it
-LINE_PX, MARGIN_PX, LINES = 26, 10, 6
+LINE_PX, MARGIN_PX, LINES = 26, 10, 7
 DARK, LIGHT, FAINT, KNOB = (24, 26, 30), (235, 238, 242), (150, 156, 166), (90, 160, 250)
 MOMENT_MS = 15
 # The names of a gamepad's controls, by the engine's numbers.
@@ -45,7 +46,11 @@ class Window:
     asked for."""
 
     def __init__(self, title: str, device: str = "keyboard") -> None:
-        if os.environ.get("SDL_VIDEODRIVER") == "dummy" and has_screen():
+        if not has_screen():
+            raise RuntimeError(
+                "no window can be opened: there is no display; a screen is needed, or --script"
+            )
+        if os.environ.get("SDL_VIDEODRIVER") == "dummy":
             del os.environ["SDL_VIDEODRIVER"]  # which tasks choose for pictures without a window
         pygame.display.quit()
         try:
@@ -82,7 +87,7 @@ class Window:
             elif event.type in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
                 what = "down" if event.type == pygame.CONTROLLERBUTTONDOWN else "up"
                 if event.button in BUTTONS:
-                    found.append(Event(what, BUTTONS[event.button]))
+                    found.append(Event(what, f"{PAD}{BUTTONS[event.button]}"))
             else:
                 found += self._pen(event) if self._has_pen else self._mouse(event)
         return found

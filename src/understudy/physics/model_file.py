@@ -111,7 +111,14 @@ class _Files:
                 raise ValueError(TOO_DEEP)
         for element in root.iter():
             for name, value in element.items():
-                if "nan" in value.lower().split():
+                words = {word.lstrip("+-") for word in value.lower().split()}
+                is_bound = name.endswith("range") or name in (
+                    "lower",
+                    "upper",
+                    "effort",
+                    "velocity",
+                )
+                if words & ({"nan"} if is_bound else {"nan", "inf", "infinity"}):
                     raise ValueError(f"<{element.tag} {name}={value!r}>: expected a number")
         return root
 

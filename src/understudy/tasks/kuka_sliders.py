@@ -37,7 +37,7 @@ PUSH_RAD, HELD_S, SLOWER, MID = 0.15, 1.0, 0.8, 0.3
 NEAR_M, SPAN = 0.005, 0.98
 BACK_M, BACK_S, PUSHED_SPAN = 0.01, 0.5, 0.85
 LATE_S = 4.0  # that an arm that was held, or is slow, may come to the end after the hands did
-TAPE, LONGEST_S = "observation.tape", 60.0
+TAPE, LEAST_S, LONGEST_S = "observation.tape", 0.1, 60.0
 NAMES = tuple(joint.name for joint in IIWA.joints)
 SCENE = Scene(
     arms=(Mount(model=IIWA),),
@@ -217,8 +217,8 @@ class KukaSliders(TaskConfig):
 
     def __post_init__(self) -> None:
         most_s = LONGEST_S - REST_S - LATE_S
-        if not 0 < self.seconds <= most_s:
-            raise ValueError(f"seconds is above 0 and at most {most_s:g}, got {self.seconds}")
+        if not LEAST_S <= self.seconds <= most_s:
+            raise ValueError(f"seconds lies in {LEAST_S}..{most_s:g}, got {self.seconds}")
         if self.trace == "free" and self.disturb in ("slow", "mid-start"):
             raise ValueError(f"disturb={self.disturb} needs a trace, a free hand has none")
 

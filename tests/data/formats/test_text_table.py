@@ -31,6 +31,27 @@ def test_names_in_the_first_line_remarks_and_empty_lines_are_passed_over(tmp_pat
     np.testing.assert_array_equal(read_table(file), [[1, 2], [3, 4]])
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("1,2\n1,,2\n", "line 2: '1,,2'"),
+        ("O.3 1\n1 2\n", "line 1: 'O.3 1'"),
+        ("0,5 0,25\n", "line 1: '0,5 0,25'"),
+    ],
+)
+def test_a_row_is_never_lost_or_read_as_another(text, complaint, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        read_table(file)
+
+
+def test_a_byte_order_mark_costs_no_row(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("1,2\n3,4\n", "utf-8-sig")
+    np.testing.assert_array_equal(read_table(file), [[1, 2], [3, 4]])
+
+
 def test_one_file_of_ten_columns_is_positions_and_angles(tmp_path):
     file = tmp_path / "trace.txt"
     file.write_text(lines(ROWS))

@@ -58,27 +58,39 @@ def export_folder(dataset: Dataset, destination: Path) -> tuple[str, ...]:
 def read_table(file: Path) -> NDArray[np.float64]:
     """The numbers (n, D) of a file; raises ValueError with the line that is wrong."""
     rows: list[list[float]] = []
-    text = read_bytes(file).decode("utf-8", "replace")
+    text = read_bytes(file).decode("utf-8-sig", "replace")
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].replace(",", " ").split()
+        words = _words(line)
         if not words:
             continue
-        try:
-            row = [float(word) for word in words]
-        except ValueError:
-            if not rows and number == 1:
-                continue  # names
-            raise ValueError(f"{file}, line {number}: {line[:60]!r}, expected numbers") from None
-        if not np.isfinite(row).all():
+        row = [_number(word) for word in words]
+        if number == 1 and all(value is None for value in row):
+            continue  # names
+        if None in row:
+            raise ValueError(f"{file}, line {number}: {line[:60]!r}, expected numbers")
+        if not np.isfinite(np.array(row, np.float64)).all():
             raise ValueError(f"{file}, line {number}: {line[:60]!r}, expected finite numbers")
         if rows and len(row) != len(rows[0]):
             raise ValueError(f"{file}, line {number}: {len(row)} numbers, expected {len(rows[0])}")
         if len(row) > MOST_COLUMNS or len(rows) >= MOST_ROWS:
             raise ValueError(f"{file}: more than {MOST_COLUMNS:,} columns or {MOST_ROWS:,} rows")
-        rows.append(row)
+        rows.append(row)  # type: ignore[arg-type]  (None is refused above)
     if not rows:
         raise ValueError(f"{file} has no row of numbers")
     return np.array(rows)
+
+
+def _words(line: str) -> list[str]:
+    """The fields of a line: between commas where there are any, else between spaces; a remark aside."""
+    kept = line.partition("#")[0].strip()
+    return [word.strip() for word in kept.split(",")] if "," in kept else kept.split()
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
 
 
 def _read_single(file: Path) -> Pair:
