@@ -68,4 +68,14 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     elif hint in (int, str, bool) and type(value) is hint:
         return value
-    raise ValueError(f"{where}: got {value!r}, expected {getattr(hint, '__name__', hint)}")
+    raise ValueError(f"{where}: got {value!r}, expected {_named(hint)}")
+
+
+def _named(hint: Any) -> str:
+    """A type as people read it: choices by their values."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_named, arguments))
+    return "none" if hint is type(None) else getattr(hint, "__name__", str(hint))

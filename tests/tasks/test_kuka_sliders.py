@@ -112,6 +112,10 @@ def test_what_cannot_be_is_refused():
         KukaSliders(seconds=0)
     with pytest.raises(ValueError, match="disturb=slow needs a trace"):
         make_task("kuka-sliders:trace=free,disturb=slow")
+    with pytest.raises(ValueError, match="got 'loop', expected one of free, ramp, raise-and-lower"):
+        make_task("kuka-sliders:trace=loop")
+    with pytest.raises(ValueError, match="expected one of nominal, wide, shifted or Randomisation"):
+        make_task("kuka-sliders:world=odd")
     world = KukaSliders(trace="free").build()
     with pytest.raises(RuntimeError, match="choose a trace"):
         world.expert_action()
