@@ -7,7 +7,8 @@ from typing import Literal, final
 import numpy as np
 
 from understudy.names import lookup
-from understudy.physics.arm import Arm, Scene
+from understudy.physics.arm import Arm, Pose, Scene, Thing
+from understudy.physics.arms import box
 from understudy.physics.kinematics import Chain, Floats, inverse
 from understudy.physics.randomise import WORLDS, Randomisation
 
@@ -27,6 +28,20 @@ def make_arm(engine: Engine, scene: Scene) -> Arm:
         return lookup("engine", engine, ENGINES, "understudy.engines")(scene)
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
+
+
+def table(depth_m: float, width_m: float, middle_m: float) -> Thing:
+    """A table with its top at z = 0 and legs of 42 cm, so far along x and y, its middle so far along x."""
+    legs = [(x, y) for x in (-depth_m / 2 + 0.05, depth_m / 2 - 0.05)
+            for y in (-width_m / 2 + 0.05, width_m / 2 - 0.05)]  # fmt: skip
+    return Thing(
+        name="table",
+        solids=(
+            box((depth_m, width_m, 0.04), (middle_m, 0, -0.02), (0.55, 0.6, 0.58)),
+            *(box((0.05, 0.05, 0.4), (middle_m + x, y, -0.24), (0.3, 0.3, 0.32)) for x, y in legs),
+        ),
+        pose=Pose((0, 0, 0)),
+    )
 
 
 def drawn_from(world: World | Randomisation) -> Randomisation:

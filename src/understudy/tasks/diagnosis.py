@@ -143,7 +143,10 @@ def diagnose_dataset(dataset: Dataset, model: ArmModel) -> Diagnosis:
     """
     action, count = dataset.spec.action, len(model.joints)
     if action.shape != (count,) or action.choices is not None:
-        raise ValueError(f"the actions are {action}, expected {count} angles of a {model.name}")
+        kind = "choices" if action.choices is not None else "numbers"
+        raise ValueError(
+            f"the actions are {action.size} {kind}, expected the {count} angles of a {model.name}"
+        )
     seen = dataset.spec.observations
     keys = [key for key in (ENVIRONMENT_STATE, STATE) if key in seen and seen[key].shape == (3,)]
     if not keys:

@@ -16,7 +16,7 @@ from understudy.physics.kinematics import Floats
 from understudy.physics.models import Vector
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, IMAGES, STATE, Signal, Spec
-from understudy.tasks.arms import FRAME_S, Engine, Hand, World, drawn_from, make_arm
+from understudy.tasks.arms import FRAME_S, Engine, Hand, World, drawn_from, make_arm, table
 from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
@@ -33,15 +33,7 @@ OPEN_M = 0.08
 LIFTED_M, HELD_TICKS = 0.1, 10
 CAMERA_SIDE = 96
 NAMES = ("x", "y", "z")
-TABLE = Thing(
-    name="table",
-    solids=(
-        box((1.2, 1.2, 0.04), (0.3, 0, -0.02), (0.55, 0.6, 0.58)),
-        *(box((0.05, 0.05, 0.4), (0.3 + x, y, -0.24), (0.3, 0.3, 0.32))
-          for x in (-0.55, 0.55) for y in (-0.55, 0.55)),
-    ),
-    pose=Pose((0, 0, 0)),
-)  # fmt: skip
+TABLE = table(1.2, 1.2, 0.3)
 OBJECT = Thing(
     name="object",
     solids=(box((SIDE_M, SIDE_M, SIDE_M), (0, 0, 0), (0.85, 0.15, 0.15)),),

@@ -19,7 +19,7 @@ from understudy.physics.arms import VIPERX, box
 from understudy.physics.kinematics import Floats
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, IMAGES, STATE, Signal, Spec
-from understudy.tasks.arms import FRAME_S, Engine, World, drawn_from, make_arm
+from understudy.tasks.arms import FRAME_S, Engine, World, drawn_from, make_arm, table
 from understudy.tasks.base import TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 from understudy.tasks.two_arm_expert import Sight, goals, towards
@@ -40,15 +40,7 @@ JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_ro
 NAMES = tuple(f"{side}_{joint}" for side in ("left", "right") for joint in JOINTS)
 LOW = (*VIPERX.chain.low_rad.tolist(), 0.0) * 2
 HIGH = (*VIPERX.chain.high_rad.tolist(), 1.0) * 2
-TABLE = Thing(
-    name="table",
-    solids=(
-        box((1.3, 0.7, 0.04), (0, 0, -0.02), (0.55, 0.6, 0.58)),
-        *(box((0.05, 0.05, 0.4), (x, y, -0.24), (0.3, 0.3, 0.32))
-          for x in (-0.6, 0.6) for y in (-0.3, 0.3)),
-    ),
-    pose=Pose((0, 0, 0)),
-)  # fmt: skip
+TABLE = table(1.3, 0.7, 0.0)
 CUBE = Thing(
     name="cube",
     solids=(box((SIDE_M, SIDE_M, SIDE_M), (0, 0, 0), (0.85, 0.15, 0.15)),),
