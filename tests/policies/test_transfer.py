@@ -17,7 +17,9 @@ from understudy.policies.flow import FlowConfig
 from understudy.policies.gaussian import GaussianConfig
 from understudy.policies.knn import KnnConfig
 from understudy.policies.lerobot_act import LerobotActConfig
+from understudy.policies.lerobot_diffusion import LerobotDiffusionConfig
 from understudy.policies.mlp import MlpConfig
+from understudy.policies.regularised import RegularisedConfig
 from understudy.policies.transfer import freeze, out_of_reach, parts_of, take_over
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
 
@@ -208,7 +210,11 @@ def test_what_cannot_be_frozen_is_said_with_what_can(parts, complaint):
 CLIPPING = {
     "flow": FlowConfig(horizon=4),
     "cnn": CnnConfig(channels=(8, 8), width=8),
-}
+    "lerobot_diffusion": LerobotDiffusionConfig(
+        history=2, horizon=3, widths=(8, 16), groups=4, time_features=8, keypoints=4, levels=4,
+        inference_steps=4,
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("config", CLIPPING.values(), ids=CLIPPING)
@@ -224,6 +230,16 @@ def test_commands_beyond_what_the_source_saw_are_named_where_they_are_clipped(co
     first, second = out_of_reach(policy, windows_of(config, large))
     assert first.startswith("0: ")
     assert second.startswith("1: ")
+
+
+def test_a_policy_that_clips_nothing_reaches_beyond_what_its_source_saw(tmp_path):
+    small, large = (
+        demonstrations.dataset(tmp_path / str(n), CONTINUOUS, (9, 6), scale=n) for n in (1.0, 3.0)
+    )
+    config = RegularisedConfig(width=8, prior_width=8)
+    policy = prepared(config, large)
+    take_over(policy, prepared(config, small))
+    assert out_of_reach(policy, windows_of(config, large)) == []
 
 
 def test_a_number_that_was_constant_in_the_source_cannot_be_commanded(source_data):

@@ -49,6 +49,11 @@ class Normalizer(nn.Module):
         self.offset.copy_(offset)
         self.scale.copy_(torch.where(constant, torch.zeros_like(scale), least_scale))
 
+    @property
+    def span(self) -> tuple[Tensor, Tensor]:
+        """Middle and half width of what becomes -1..1, (D,) each; 0 wide is the middle alone."""
+        return self.offset, self.scale
+
     def forward(self, values: Tensor) -> Tensor:
         """Normalise (..., D)."""
         self._require_fitted()

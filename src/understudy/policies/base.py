@@ -69,6 +69,7 @@ class Policy(nn.Module, ABC):
 
     `noise_shape` is the shape of the standard normal noise that one prediction takes, (0,) for
     none. `growing` names the buffers whose first dimension is that of the data (kNN's memory).
+    `clips` says that no action leaves the -1..1 of the action's normaliser.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class Policy(nn.Module, ABC):
         *,
         noise_shape: tuple[int, ...] = (0,),
         growing: tuple[str, ...] = (),
+        clips: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
         self.spec = spec
         self.noise_shape = noise_shape
         self.growing = growing
+        self.clips = clips
 
     @abstractmethod
     def prepare(self, windows: Windows) -> None:

@@ -72,7 +72,7 @@ class Cnn(Policy):
     config: CnnConfig
 
     def __init__(self, config: CnnConfig, spec: Spec) -> None:
-        super().__init__(config, spec)
+        super().__init__(config, spec, clips=True)
         if not spec.cameras:
             raise ValueError(
                 f"cnn reads cameras, there are only {list(spec.vectors)}; mlp reads vectors"

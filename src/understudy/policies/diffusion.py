@@ -82,7 +82,7 @@ class Diffusion(Policy):
     def __init__(self, config: DiffusionConfig, spec: Spec) -> None:
         action = ActionCode(spec.action, "min_max")
         draws = noising.draws(config.sampler, config.inference_steps)
-        super().__init__(config, spec, noise_shape=(draws, config.horizon, action.size))
+        super().__init__(config, spec, noise_shape=(draws, config.horizon, action.size), clips=True)
         self.config = config
         self.input = Observations(spec, config, config.vision, mode="min_max")
         self.action = action

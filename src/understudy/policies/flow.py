@@ -71,7 +71,7 @@ class Flow(Policy):
 
     def __init__(self, config: FlowConfig, spec: Spec) -> None:
         action = ActionCode(spec.action, "min_max")
-        super().__init__(config, spec, noise_shape=(config.horizon, action.size))
+        super().__init__(config, spec, noise_shape=(config.horizon, action.size), clips=True)
         self.config = config
         self.input = Observations(spec, config, config.vision, mode="min_max")
         self.action = action

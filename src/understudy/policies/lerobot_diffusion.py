@@ -129,7 +129,9 @@ class LerobotDiffusion(Policy):
 
     def __init__(self, config: LerobotDiffusionConfig, spec: Spec) -> None:
         draws = noising.draws(config.sampler, config.inference_steps)
-        super().__init__(config, spec, noise_shape=(draws, config.span, spec.action.size))
+        super().__init__(
+            config, spec, noise_shape=(draws, config.span, spec.action.size), clips=True
+        )
         self.config = config
         self.scales = Scales(spec, config.scales)
         count = len(spec.cameras) if config.encoder_each else min(1, len(spec.cameras))

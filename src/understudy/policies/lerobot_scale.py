@@ -74,6 +74,15 @@ class Scale(nn.Module):
             self.first.copy_(torch.from_numpy(chosen[0]))
             self.second.copy_(torch.from_numpy(chosen[1]))
 
+    @property
+    def span(self) -> tuple[Tensor, Tensor]:
+        """Middle and half width of what becomes -1..1, (D,) each; 0 wide is the middle alone."""
+        if self.mode == "identity":
+            return self.first, torch.ones_like(self.first)
+        if self.mode == "mean_std":
+            return self.first, self.second
+        return (self.first + self.second) / 2, (self.second - self.first) / 2
+
     def forward(self, values: Tensor) -> Tensor:
         """Normalise (..., D)."""
         self._require_fitted()

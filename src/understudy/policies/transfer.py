@@ -19,7 +19,7 @@ from understudy.data.windows import Windows
 from understudy.nn.normalize import Normalizer
 from understudy.policies.base import Policy
 from understudy.policies.heads import ActionCode, Head
-from understudy.policies.lerobot_scale import Scales
+from understudy.policies.lerobot_scale import Scale, Scales
 from understudy.policies.observe import VectorInput
 from understudy.spec import ACTION, Signal, Spec
 
@@ -113,19 +113,19 @@ def parts_of(policy: Policy) -> dict[str, int]:
 def out_of_reach(policy: Policy, windows: Windows) -> list[str]:
     """Say which numbers of the action go further in the data than the policy can command.
 
-    A normaliser that was kept holds a number that was constant, and one that maps to -1..1, which
-    its policy clips to, ends where the source's data did.
+    A normaliser that was kept holds a number that was constant, and a policy that clips to its -1..1
+    ends where the source's data did.
     """
     module = dict(_normalizers(policy)).get(ACTION)
-    if not isinstance(module, Normalizer):
+    if not isinstance(module, Normalizer | Scale):
         return []
-    offset, scale = module.offset.double(), module.scale.double()
+    offset, scale = (part.double() for part in module.span)
     found = windows.statistics(ACTION)
     names = policy.spec.action.names or tuple(str(n) for n in range(len(offset)))
     said = []
     for number, name in enumerate(names):
         middle, reach = float(offset[number]), float(scale[number])
-        if reach and module.mode != "min_max":
+        if reach and not policy.clips:
             continue
         low, high = float(found.least[number]), float(found.most[number])
         slack = MARGIN * reach if reach else 1e-6 * max(1.0, abs(middle))
