@@ -1,12 +1,14 @@
 """Each fault is made on purpose and has to be found; what is right has to pass."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from understudy.cli import main
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
-from understudy.physics.arms import IIWA, PANDA
+from understudy.physics.arms import ARMS, IIWA, PANDA, ArmName
 from understudy.tasks.diagnosis import diagnose
 from understudy.tasks.panda_trace import PandaTrace, solved
 
@@ -84,6 +86,13 @@ def test_repeated_rows_are_a_note():
 
 def test_angles_of_another_arm_are_not_taken_for_this_ones():
     assert diagnose(*pairs(), IIWA).faults
+
+
+def test_any_arm_of_ours_is_recognised_by_its_own_angles():
+    assert {*ARMS} == {*get_args(ArmName)}
+    for model in ARMS.values():
+        joints = model.home_rad + np.linspace(0, 0.1, 60)[:, None]
+        assert diagnose(model.flange_chain.forward(joints)[0], joints, model).faults == ()
 
 
 def test_shapes_that_do_not_fit_are_refused():

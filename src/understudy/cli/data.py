@@ -16,6 +16,7 @@ from rich.table import Table
 from understudy.cli.options import parse, plural
 from understudy.data.doctor import verify
 from understudy.data.store import Dataset
+from understudy.physics.arms import ArmName
 
 VERBS = {
     "info": "what a dataset holds, whether its files are intact, and what is odd about it",
@@ -34,7 +35,7 @@ class Info:
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of a dataset: LeRobot v3.0, v2.1 or v2.0."""
-    arm: Literal["none", "panda", "iiwa"] = "none"
+    arm: Literal["none", ArmName] = "none"
     """An arm whose joint angles are commanded: check positions, limits and continuity as well."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -181,3 +182,4 @@ VIPERX = ArmModel(
     ),
 )  # fmt: skip
 ARMS = {model.name: model for model in (PANDA, IIWA, VIPERX)}
+ArmName = Literal["panda", "iiwa", "viperx"]

@@ -29,7 +29,7 @@ from understudy.nn.forward_kinematics import ForwardKinematics
 from understudy.nn.noise import Diffusion
 from understudy.nn.perceptron import perceptron
 from understudy.nn.vision import VisionConfig
-from understudy.physics.arms import ARMS
+from understudy.physics.arms import ARMS, ArmName
 from understudy.policies.base import Policy, PolicyConfig, Preset
 from understudy.policies.heads import ActionCode, Last, masked_mean
 from understudy.policies.observe import Observations
@@ -61,7 +61,7 @@ class RegularisedConfig(PolicyConfig):
     """Units of each of the denoiser's three hidden layers."""
     least_deviation: float = 1e-2
     """Floor under the standard deviations, in halves of the action's range."""
-    arm: Literal["none", "panda", "iiwa"] = "none"
+    arm: Literal["none", ArmName] = "none"
     """An arm whose joint angles are commanded: where they put its flange is learnt as well."""
     position_weight: float = 100.0
     """With an arm: of the squared distance of its flange from where the shown angles put it, in 0.1 m."""
