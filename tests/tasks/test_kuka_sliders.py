@@ -121,6 +121,13 @@ def test_what_cannot_be_is_refused():
         world.expert_action()
 
 
+def test_an_expert_that_does_not_know_what_to_show_leaves_no_folder(tmp_path, capsys):
+    out = tmp_path / "set"
+    assert main(["collect", "--task", "kuka-sliders:trace=free", "--out", str(out)]) != 0
+    assert "choose a trace" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+
+
 def test_what_hands_show_with_the_sliders_is_played_back(tmp_path):
     """Raised, held and lowered again, by a script in the place of hands."""
     ticks = range(1, 601)

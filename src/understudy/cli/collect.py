@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rich.progress import track
 
+from understudy.actor import EXPERT_ACTION
 from understudy.cli.options import fleet_of, parse, plural
 from understudy.data.store import Dataset
 from understudy.episode import Episode
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
 
+    _ask_expert(task, options.seed)
     dataset = _dataset(options, task.spec)
     known = _seeds(dataset)
     clash = sorted(known & set(range(options.seed, options.seed + options.episodes)))
@@ -91,6 +94,13 @@ def main(arguments: Sequence[str]) -> int:
         f"{plural(len(dataset), 'episode')}, {plural(int(dataset.lengths.sum()), 'tick')}"
     )
     return 0
+
+
+def _ask_expert(task: TaskConfig, seed: int) -> None:
+    """Let an expert that cannot act say so before there is a folder."""
+    with closing(task.build()) as world:
+        world.reset(seed=seed)
+        world.get_wrapper_attr(EXPERT_ACTION)()
 
 
 def _by_hand(
