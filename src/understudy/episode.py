@@ -123,6 +123,16 @@ class Episode:
         return replace(self, id=digest.hexdigest())
 
 
+@final
+@dataclass(frozen=True)
+class Lost:
+    """A seed that was to be played and gave no episode, however often it was tried on its own."""
+
+    seed: int
+    attempts: int
+    reason: str
+
+
 def _column(name: str, values: Any, ticks: int, dtype: Any) -> NDArray[Any]:
     array = np.asarray(values, dtype)
     if array.shape != (ticks,):

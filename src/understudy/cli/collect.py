@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from rich.progress import track
 
 from understudy.actor import EXPERT_ACTION
-from understudy.cli.options import fleet_of, parse, plural
+from understudy.cli.options import FleetOptions, parse, plural
 from understudy.data.store import Dataset
-from understudy.episode import Episode
+from understudy.episode import Episode, Lost
 from understudy.spec import Spec
 from understudy.tasks import make_task, task_names
 from understudy.tasks.base import TaskConfig
@@ -41,10 +41,7 @@ class Collect:
     [0, "down", "q"] or [3, "slide", "x", 0.5]."""
     keep: Literal["all", "successes"] = "successes"
     """Which episodes are kept."""
-    workers: int = 1
-    """Processes that play; 1 stays in this one."""
-    worlds: int = 16
-    """Worlds side by side in each process."""
+    ground: FleetOptions = field(default_factory=FleetOptions)
     codec: Literal["h264", "av1"] = "h264"
     """Of the videos, where the task has cameras."""
 
@@ -74,7 +71,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(
             "--script stands for hands, so it needs a --device for them: keyboard, sliders, gamepad, draw"
         )
-    from understudy.fleet import ExpertActor  # torch, which comes with it, is not for a --help
+    from understudy.fleet import (
+        ExpertActor,
+        whole,
+    )  # torch, which comes with it, is not for a --help
 
     _ask_expert(task, options.seed)
     dataset = _dataset(options, task.spec)
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
             f"{options.out} has episodes of seeds {clash[0]} to {clash[-1]} already: "
             f"continue with --seed {max(known) + 1}"
         )
-    fleet = fleet_of(options.workers, options.worlds)
     seeds = range(options.seed, options.seed + options.episodes)
-    played = fleet.rollouts(task, ExpertActor(), seeds)
-    lengths, successes = _record(played, dataset, options)
+    workshop = dataset.workshop() if task.spec.cameras else None
+    results = options.ground.build().play(task, ExpertActor(), seeds, whole, workshop)
+    lengths, successes = _record(results, dataset, options)
     print(
         f"{plural(len(lengths), 'episode')} played, {successes} succeeded; {options.out} now holds "
         f"{plural(len(dataset), 'episode')}, {plural(int(dataset.lengths.sum()), 'tick')}"
@@ -108,8 +108,7 @@ def _by_hand(
 ) -> int:
     from understudy.cli.teleoperate import draw, teleoperate
 
-    usual = Collect(task=options.task, out=options.out)
-    if (options.workers, options.worlds) != (usual.workers, usual.worlds):
+    if options.ground != FleetOptions():
         raise ValueError(
             f"--device {device}: one person leads one world, so no --workers or --worlds"
         )
@@ -140,15 +139,22 @@ def _dataset(options: Collect, spec: Spec) -> Dataset:
     return Dataset.create(options.out, spec, options.codec)
 
 
-def _record(played: Iterator[Episode], dataset: Dataset, options: Collect) -> tuple[list[int], int]:
+def _record(
+    results: Iterator[Episode | Lost], dataset: Dataset, options: Collect
+) -> tuple[list[int], int]:
     """Append what is to be kept; returns the lengths of all episodes and how many succeeded."""
     lengths: list[int] = []
     successes = 0
-    for episode in track(played, f"collecting {options.task}", total=options.episodes):
-        lengths.append(len(episode))
-        successes += bool(episode.success)
-        if options.keep == "all" or episode.success:
-            dataset.append(episode)
+    for result in track(results, f"collecting {options.task}", total=options.episodes):
+        if isinstance(result, Lost):
+            print(f"seed {result.seed} is lost after {result.attempts} attempts: {result.reason}")
+            continue
+        lengths.append(len(result))
+        successes += bool(result.success)
+        if options.keep == "all" or result.success:
+            dataset.append(result)
+        else:
+            dataset.discard(result)
     if options.keep == "successes" and not successes:
         raise RuntimeError(f"none of {plural(len(lengths), 'episode')} succeeded, so none was kept")
     return lengths, successes

@@ -6,25 +6,30 @@ import datetime
 import re
 import shlex
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from understudy.cli.options import fleet_of, parse
+from understudy.cli.options import FleetOptions, parse, plural
 from understudy.evaluate.compare import Comparison, compare
 from understudy.evaluate.film import Film, choose, film, rendering_problem
-from understudy.evaluate.measure import Report, measure, seeds_for
+from understudy.evaluate.measure import Report, begin, go_on, outcome_of, seeds_for
 from understudy.evaluate.report import write_report
 from understudy.tasks import make_task
 from understudy.tasks.base import TaskConfig
 
 if TYPE_CHECKING:  # torch, which comes with these, is not for a --help
-    from understudy.fleet import ActorConfig, Here, Pool
+    from understudy.fleet import ActorConfig, Fleet
 
+# What is done of a measurement that was interrupted: the actor's, and that of the one it is held against.
+UNFINISHED = ("unfinished.json", "unfinished-against.json")
+KEEP_S = 2.0
+LOST_LISTED = 5
 HELP = """usage: understudy evaluate ACTOR --task TASK [OPTIONS]
 
 Measure how good an actor is on starts that nothing was chosen on, and write a report.
@@ -59,10 +64,7 @@ class Evaluate:
     """selection: other starts (seeds 10,000 to 19,999), to choose by; a report's stay unseen."""
     videos: int = 12
     """Rollouts to film for the report, failures first; 0 for none."""
-    workers: int = 1
-    """Processes that play; 1 stays in this one."""
-    worlds: int = 16
-    """Worlds side by side in each process."""
+    ground: FleetOptions = field(default_factory=FleetOptions)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -85,24 +87,26 @@ def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
     torch.set_num_threads(1)  # workers have one, and the bits of a result depend on it
     console = Console(highlight=False)
     task = make_task(options.task)
-    fleet = fleet_of(options.workers, options.worlds)
+    fleet = options.ground.build()
     configs = {name: _actor(name, options, task) for name in (actor, options.against) if name}
     problem = rendering_problem(task) if options.videos else None
     if problem:
         console.print(f"no videos: {problem}", markup=False)
     out = options.out or _default_folder(actor, options)
     reports = {
-        name: _measured(fleet, task, config, name, options) for name, config in configs.items()
+        name: _measured(fleet, task, config, name, options, out / file)
+        for (name, config), file in zip(configs.items(), UNFINISHED, strict=False)
     }
     report, other = reports[actor], reports.get(options.against)
     comparison = compare(report, other) if other and options.against != actor else None
     for line in filter(None, (report, other, comparison)):
         console.print(str(line), markup=False)
-    out.mkdir(parents=True, exist_ok=True)
     report.to_json(out / "report.json")
     (out / "against.json").unlink(missing_ok=True)  # of an earlier call, with another actor
     if other is not None:
         other.to_json(out / "against.json")
+    for file in UNFINISHED:
+        (out / file).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         videos: list[Film] = []
         if options.videos and not problem:
@@ -139,20 +143,26 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
 
 
 def _measured(
-    fleet: Here | Pool, task: TaskConfig, actor: ActorConfig, name: str, options: Evaluate
+    fleet: Fleet,
+    task: TaskConfig,
+    actor: ActorConfig,
+    name: str,
+    options: Evaluate,
+    unfinished: Path,
 ) -> Report:
-    """Play all starts, with a bar that shows how many are done and how they went."""
-    seeds = seeds_for(options.purpose, options.episodes)
-    episodes = fleet.rollouts(task, actor, seeds)
-    reports = measure(
-        episodes,
+    """Play all starts, with a bar that shows how many are done and how they went.
+
+    What is done is kept in the file `unfinished`, from which the same measurement goes on.
+    """
+    begun = begin(
         task,
         actor,
-        seeds,
+        seeds_for(options.purpose, options.episodes),
         task_name=options.task,
         actor_name=name,
         purpose=options.purpose,
     )
+    report = begun = _gone_on(begun, unfinished, actor.build(task.spec).source)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -161,18 +171,42 @@ def _measured(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    report = None
-    successes = 0
+    kept = time.monotonic()
     with bar:
-        line = bar.add_task(Path(name).name, total=len(seeds), went="")
-        for report in reports:
-            successes += bool(report.rows[-1].success)
-            judged = report.rows[-1].success is not None
-            went = f"{successes} succeeded" if judged else ""
-            bar.update(line, completed=len(report.rows), went=went)
-    if report is None:
+        line = bar.add_task(Path(name).name, total=len(report.seeds), went="")
+        for report in go_on(begun, fleet.play(task, actor, begun.missing, outcome_of)):
+            bar.update(line, completed=len(report.rows) + len(report.lost), went=_went(report))
+            if time.monotonic() - kept > KEEP_S:
+                _keep(report, unfinished)
+                kept = time.monotonic()
+    if not report.rows:
         raise RuntimeError(f"{name} played no episode to its end")
+    _keep(report, unfinished)
+    for lost in report.lost[:LOST_LISTED]:
+        print(f"seed {lost.seed} is lost after {lost.attempts} attempts: {lost.reason}")
     return report
+
+
+def _keep(report: Report, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    report.to_json(file)
+
+
+def _gone_on(report: Report, unfinished: Path, source: str) -> Report:
+    """The same measurement as far as it had come, if it was begun before."""
+    if not unfinished.exists():
+        return report
+    before = Report.from_json(unfinished)
+    if replace(before, source="", rows=(), lost=()) != report or before.source != source:
+        return report
+    print(f"going on: {plural(len(before.rows), 'rollout')} of {len(report.seeds)} are done")
+    return replace(before, lost=())
+
+
+def _went(report: Report) -> str:
+    judged = report.rows and report.rows[-1].success is not None
+    went = f"{sum(bool(row.success) for row in report.rows)} succeeded" if judged else ""
+    return f"{went} {len(report.lost)} lost" if report.lost else went
 
 
 def _default_folder(actor: str, options: Evaluate) -> Path:

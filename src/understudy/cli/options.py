@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tyro
 
 if TYPE_CHECKING:  # torch, which comes with it, is not for a --help
-    from understudy.fleet import Here, Pool
+    from understudy.fleet import Fleet
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetOptions:
+    """Where rollouts run."""
+
+    workers: int = 1
+    """Processes that play; 1 stays in this one."""
+    worlds: int = 16
+    """Worlds side by side in each process."""
+    fleet: Literal["local", "ray"] = "local"
+    """local: processes of this machine; ray: workers of a Ray cluster."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT or auto; one is started on this machine if none is given."""
+    patience: float = 300.0
+    """Seconds after which a worker that says nothing is taken to hang, and is replaced."""
+
+    def build(self) -> Fleet:
+        """Raises ValueError for numbers that make no sense, or where Ray is not installed."""
+        from understudy.fleet import Here, Pool
+
+        if not self.patience > 0:
+            raise ValueError(f"--patience must be positive, got {self.patience}")
+        if self.fleet == "ray":
+            from understudy.fleet.on_ray import OnRay
+
+            return OnRay(self.workers, self.worlds, self.address, self.patience)
+        if self.address:
+            raise ValueError("--address is that of a Ray cluster: it needs --fleet ray")
+        if self.workers == 1:
+            return Here(self.worlds)
+        return Pool(self.workers, self.worlds, self.patience)
 
 
 def parse(
@@ -32,13 +65,6 @@ def parse(
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
-
-
-def fleet_of(workers: int, worlds: int) -> Here | Pool:
-    """This process for one worker, else a pool."""
-    from understudy.fleet import Here, Pool
-
-    return Here(worlds) if workers == 1 else Pool(workers, worlds)
 
 
 def plural(count: int, noun: str) -> str:

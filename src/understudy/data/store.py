@@ -26,7 +26,7 @@ from understudy.data.places import LOCK, OWN, STAGING, require_whole, tidy, unti
 from understudy.data.reader import Reader
 from understudy.data.records import own_episode
 from understudy.data.split import split
-from understudy.data.take import Workshop
+from understudy.data.take import Workshop, clear, finished
 from understudy.data.video import Codec, RecordedFrames, VideoWriter
 from understudy.data.writer import Writer
 from understudy.episode import Episode
@@ -255,6 +255,12 @@ class Dataset:
         writes, OSError with free and needed bytes when the disk is full; nothing of it is left.
         """
         return self._writing().append(episode)
+
+    def discard(self, episode: Episode) -> None:
+        """Clear away what the `workshop` has recorded of an episode that is not to be kept."""
+        take = finished(episode, self._writing())
+        if take is not None:
+            clear(take.staging)
 
     def recorder(self) -> Writer:
         """Where `rollouts` writes takes; several may be open at once."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.config import from_plain, to_plain
-from understudy.episode import Episode
+from understudy.episode import Episode, Lost
 from understudy.statistics import Estimate, mean, rate
 from understudy.tasks.base import TaskConfig
 
@@ -48,6 +48,15 @@ class Row:
 
 @final
 @dataclass(frozen=True)
+class Outcome:
+    """What a measurement keeps of one episode."""
+
+    source: str  # who acted
+    row: Row
+
+
+@final
+@dataclass(frozen=True)
 class Report:
     """A measurement, finished or under way: who did what, in which worlds, with what result."""
 
@@ -62,6 +71,7 @@ class Report:
     purpose: Purpose
     seeds: tuple[int, ...]  # asked for
     rows: tuple[Row, ...]  # done, in the order of seeds
+    lost: tuple[Lost, ...] = ()  # seeds that gave no episode, and why
 
     @cached_property
     def success_rate(self) -> Estimate | None:
@@ -107,7 +117,7 @@ class Report:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """Seeds that were asked for and gave no episode: not yet run, or discarded."""
+        """Seeds that were asked for and gave no episode: not yet run, discarded, or lost."""
         done = {row.seed for row in self.rows}
         return tuple(seed for seed in self.seeds if seed not in done)
 
@@ -140,13 +150,15 @@ class Report:
         parts = [] if success is None else [f"success {success}"]
         parts.append(f"{self.score.replace('_', ' ')} {self.mean_score}")
         if self.missing:
-            parts.append(f"{len(self.rows)} of {len(self.seeds)} rollouts")
+            lost = f", {len(self.lost)} lost" if self.lost else ""
+            parts.append(f"{len(self.rows)} of {len(self.seeds)} rollouts{lost}")
         return f"{self.actor} on {self.task}: " + "; ".join(parts)
 
     def to_json(self, path: Path) -> None:
         """Write the report to `path`, whole or not at all; `from_json` reads it back."""
         facts = {field.name: getattr(self, field.name) for field in fields(self)}
         facts["rows"] = [to_plain(row) for row in self.rows]
+        facts["lost"] = [to_plain(lost) for lost in self.lost]
         text = json.dumps({"format": FORMAT, **facts}, indent=1, allow_nan=False)
         waiting = path.with_name(f".{path.name}.{os.getpid()}")
         waiting.write_text(text + "\n", "utf-8")
@@ -180,7 +192,7 @@ def seeds_for(purpose: Purpose, n: int) -> range:
 
 
 def measure(
-    episodes: Iterable[Episode],
+    episodes: Iterable[Episode | Outcome | Lost],
     task: TaskConfig,
     actor: ActorConfig,
     seeds: Sequence[int],
@@ -191,13 +203,28 @@ def measure(
 ) -> Iterator[Report]:
     """Yield the report so far after each of `episodes`; the last one is the whole measurement.
 
-    `episodes` are rollouts of `actor` in worlds of `task`, one per seed. Raises ValueError at once
-    for seeds that are repeated or are not those of the purpose, and later for an episode that was
-    not asked for, comes twice, comes from another actor, or has a reward that is not finite.
+    It is `go_on` from the report that `begin` gives, and raises ValueError as they do.
+    """
+    report = begin(task, actor, seeds, task_name=task_name, actor_name=actor_name, purpose=purpose)
+    return go_on(report, episodes)
+
+
+def begin(
+    task: TaskConfig,
+    actor: ActorConfig,
+    seeds: Sequence[int],
+    *,
+    task_name: str,
+    actor_name: str,
+    purpose: Purpose = "report",
+) -> Report:
+    """Return a report in which nothing is done yet.
+
+    Raises ValueError for seeds that are repeated or are not those of the purpose.
     """
     _check_seeds(seeds, purpose)
     spec = task.spec
-    report = Report(
+    return Report(
         task=task_name,
         task_config=_described(task),
         goal=spec.task,
@@ -210,7 +237,44 @@ def measure(
         seeds=tuple(int(seed) for seed in seeds),
         rows=(),
     )
-    return _grown(report, episodes)
+
+
+def go_on(report: Report, episodes: Iterable[Episode | Outcome | Lost]) -> Iterator[Report]:
+    """Yield the report with each of `episodes` in it, one more at a time.
+
+    They are rollouts of its actor in worlds of its task, one for each seed that is missing, or what
+    `outcome_of` keeps of them; seeds that were lost are named and counted nowhere. Raises ValueError
+    for an episode that was not asked for, comes twice, comes from another actor, or has a reward
+    that is not finite.
+    """
+    place = {seed: number for number, seed in enumerate(report.seeds)}
+    awaited = set(report.missing)
+    for found in episodes:
+        result = outcome_of(found) if isinstance(found, Episode) else found
+        seed = result.seed if isinstance(result, Lost) else result.row.seed
+        if seed not in awaited:
+            raise ValueError(
+                f"the episode of seed {seed} {'comes twice' if seed in place else 'was not asked for'}"
+            )
+        awaited.remove(seed)
+        if isinstance(result, Lost):
+            report = replace(report, lost=(*report.lost, result))
+        else:
+            if report.rows and result.source != report.source:
+                raise ValueError(
+                    f"the episode of seed {seed} is by {result.source!r}, those before it by "
+                    f"{report.source!r}; a report is of one actor"
+                )
+            rows = (*report.rows, result.row)
+            if report.rows and place[report.rows[-1].seed] > place[seed]:
+                rows = tuple(sorted(rows, key=lambda row: place[row.seed]))
+            report = replace(report, source=result.source, rows=rows)
+        yield report
+
+
+def outcome_of(episode: Episode) -> Outcome:
+    """Return what a measurement keeps of an episode, for fleets that play far away."""
+    return Outcome(episode.source, row_of(episode))
 
 
 def row_of(episode: Episode) -> Row:
@@ -246,23 +310,6 @@ def initial_state_hash(episode: Episode) -> str:
         digest.update(f"{key} {first.dtype.name} {first.shape}\n".encode())
         digest.update(little.tobytes())
     return digest.hexdigest()
-
-
-def _grown(report: Report, episodes: Iterable[Episode]) -> Iterator[Report]:
-    awaited = set(report.seeds)
-    for episode in episodes:
-        row = row_of(episode)
-        if row.seed not in awaited:
-            why = "comes twice" if row.seed in report.seeds else "was not asked for"
-            raise ValueError(f"the episode of seed {row.seed} {why}")
-        awaited.remove(row.seed)
-        if report.rows and episode.source != report.source:
-            raise ValueError(
-                f"the episode of seed {row.seed} is by {episode.source!r}, those before it by "
-                f"{report.source!r}; a report is of one actor"
-            )
-        report = replace(report, source=episode.source, rows=(*report.rows, row))
-        yield report
 
 
 def _range_of(purpose: str) -> range:
@@ -308,12 +355,14 @@ def _read(facts: Mapping[str, Any], path: Path) -> Report:
         raise ValueError(f"{path}: seeds are not whole numbers")
     _check_seeds(facts["seeds"], facts["purpose"])
     rows = tuple(_read_row(row, f"{path}: row {at}") for at, row in enumerate(facts["rows"]))
+    lost = tuple(from_plain(Lost, entry, f"{path}: lost") for entry in facts.get("lost", []))
     if not {row.seed for row in rows} <= set(facts["seeds"]):
         raise ValueError(f"{path}: it has rows of seeds that were not asked for")
     return Report(
         **{name: facts[name] for name in kinds if name not in ("seeds", "rows")},
         seeds=tuple(facts["seeds"]),
         rows=rows,
+        lost=lost,
     )
 
 

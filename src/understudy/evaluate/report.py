@@ -22,6 +22,7 @@ from understudy.statistics import Estimate
 
 MOST_VIDEO_BYTES = 5_000_000  # base64 makes them 6.7 MB; the file stays below 8 MB
 MOST_ROWS = 2_000  # of the table of all episodes
+LOST_LISTED = 5
 
 
 def write_report(
@@ -151,6 +152,12 @@ def _warnings(report: Report, videos: Sequence[Film], left_out: int) -> list[str
             f"{len(report.missing)} of {len(report.seeds)} rollouts gave no episode and are not "
             "counted."
         )
+    found += [
+        f"Seed {lost.seed} was lost after {lost.attempts} attempts: {lost.reason}"
+        for lost in report.lost[:LOST_LISTED]
+    ]
+    if len(report.lost) > LOST_LISTED:
+        found.append(f"{len(report.lost) - LOST_LISTED} more seeds were lost, see report.json.")
     if report.starts < len(report.rows):
         found.append(
             f"The {len(report.rows)} episodes began in only {report.starts} different states. Repeats "

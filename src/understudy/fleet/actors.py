@@ -1,0 +1,60 @@
+"""Who acts, as plain data that travels to workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, final
+
+from understudy.actor import Actor, Expert, Random
+from understudy.policies.checkpoint import load_checkpoint
+from understudy.policies.player import Chunks, Ensemble
+from understudy.spec import Spec
+
+
+class ActorConfig(Protocol):
+    """Plain data from which a worker builds its actor."""
+
+    def build(self, spec: Spec) -> Actor:
+        """Build the actor for worlds of this Spec; raises ValueError where they do not fit."""
+        ...
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ExpertActor:
+    """The task's own expert."""
+
+    def build(self, spec: Spec) -> Actor:
+        """Build it: it asks each world."""
+        return Expert()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RandomActor:
+    """Uniform random actions."""
+
+    def build(self, spec: Spec) -> Actor:
+        """Build it for the limits of the action."""
+        return Random(spec.action)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PolicyActor:
+    """A policy from a checkpoint folder, and the way it is played."""
+
+    checkpoint: Path
+    player: Literal["chunks", "ensemble"] = "chunks"
+    execute: int | None = None  # of each chunk; None: as many as the policy's configuration says
+    decay: float = 0.01  # of the ensemble
+    width: int = 16  # rows of every batch that the network sees
+
+    def build(self, spec: Spec) -> Actor:
+        """Load the policy; raises ValueError listing how it and the world differ."""
+        loaded = load_checkpoint(self.checkpoint)
+        loaded.policy.spec.require(spec)
+        if self.player == "ensemble":
+            return Ensemble(loaded.policy, self.decay, self.width, loaded.fingerprint, spec.task)
+        return Chunks(loaded.policy, self.execute, self.width, loaded.fingerprint, spec.task)

@@ -1,0 +1,178 @@
+"""Rollouts on a Ray cluster: whole episodes to an actor of Ray's, never single steps."""
+
+from __future__ import annotations
+
+import os
+import queue
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, final
+
+import torch
+
+from understudy.episode import Episode, Lost
+from understudy.fleet.actors import ActorConfig
+from understudy.fleet.dispatch import (
+    Alive,
+    Dispatch,
+    Done,
+    Event,
+    Failed,
+    Gone,
+    Played,
+    Ready,
+    Unfit,
+)
+from understudy.fleet.job import Job, Post, played, sendable, told, whole
+from understudy.fleet.pool import PATIENCE_S, unit_of
+from understudy.rollout import Recorder
+from understudy.tasks.base import TaskConfig
+
+T = TypeVar("T")
+
+
+@final
+class OnRay:
+    """`workers` of a Ray cluster, one processor each, with `worlds` worlds side by side.
+
+    `address` is that of a cluster that runs (HOST:PORT, or auto for one on this machine); without
+    it one is started here for as long as this process lives, its dashboard off, and calls to it
+    need a token. Files that the task or the actor name (a checkpoint) must be found by that path on
+    every machine.
+    """
+
+    def __init__(
+        self, workers: int, worlds: int = 16, address: str = "", patience_s: float = PATIENCE_S
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        if worlds < 1:
+            raise ValueError(f"worlds must be at least 1, got {worlds}")
+        self.workers, self.worlds, self.patience_s = workers, worlds, patience_s
+        self.address, self._ray = address, _imported(is_own=not address)
+
+    def play(
+        self,
+        task: TaskConfig,
+        actor: ActorConfig,
+        seeds: Sequence[int],
+        of: Callable[[Episode], T],
+        recorder: Recorder | None = None,
+    ) -> Iterator[T | Lost]:
+        """Yield what `of` makes of each seed's episode, or that it is lost; see `Fleet`."""
+        self._join()
+        ground = _Cluster(self._ray, Job(task, actor, self.worlds, of, recorder))
+        unit = unit_of(len(seeds), self.workers, self.worlds)
+        return Dispatch[T](ground, seeds, self.workers, unit, self.patience_s).results()
+
+    def rollouts(
+        self, task: TaskConfig, actor: ActorConfig, seeds: Sequence[int]
+    ) -> Iterator[Episode]:
+        """Yield one whole episode per seed, in order; raises RuntimeError for one that is lost."""
+        return played(self.play(task, actor, seeds, whole))
+
+    def _join(self) -> None:
+        """Be part of the cluster, unless this process is already; begin one where there is no address."""
+        ray = self._ray
+        if ray.is_initialized():
+            return
+        quiet = {"log_to_driver": False, "configure_logging": False}
+        if self.address:
+            ray.init(address=self.address, **quiet)
+        else:
+            here = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            ray.init(num_cpus=self.workers, **here, **quiet)
+
+
+def _imported(is_own: bool) -> Any:
+    """Ray, told at the only moment when it listens that calls to a cluster need a token.
+
+    A cluster of one's own gets a new one; for others Ray looks where its documentation says.
+    """
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        if is_own:
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"--fleet ray needs {error.name}: pip install 'understudy[ray]'"
+        ) from error
+    return ray
+
+
+@final
+class _Cluster:
+    """A ground of Ray's actors. Each tells what happens through a stream, which ends with its unit."""
+
+    def __init__(self, ray: Any, job: Job[Any]) -> None:
+        self._ray, self._job = ray, ray.put(job)
+        self._actors: list[Any] = []
+        self._streams: dict[Any, int] = {}
+
+    def start(self) -> int:
+        number = len(self._actors)
+        remote = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+        actor = remote.remote(self._job)
+        self._actors.append(actor)
+        self._streams[actor.begin.options(num_returns="streaming").remote()] = number
+        return number
+
+    def give(self, worker: int, seeds: Sequence[int]) -> None:
+        stream = self._actors[worker].play.options(num_returns="streaming").remote(list(seeds))
+        self._streams[stream] = worker
+
+    def events(self, timeout_s: float) -> list[tuple[int, Event]]:
+        ready, _ = self._ray.wait(list(self._streams), timeout=timeout_s, fetch_local=False)
+        events: list[tuple[int, Event]] = []
+        for stream in ready:
+            number = self._streams[stream]
+            try:
+                events.append((number, self._ray.get(next(stream))))
+            except StopIteration:
+                del self._streams[stream]
+            except self._ray.exceptions.RayError as error:
+                self._streams = {s: n for s, n in self._streams.items() if n != number}
+                events.append((number, Gone(" ".join(str(error).split())[:300])))
+        return events
+
+    def kill(self, worker: int) -> None:
+        self._ray.kill(self._actors[worker])
+        self._streams = {s: n for s, n in self._streams.items() if n != worker}
+
+
+@final
+class _Worker:
+    """What runs in a process of the cluster; it plays in a thread, so that it can say that it lives."""
+
+    def __init__(self, job: Job[Any]) -> None:
+        torch.set_num_threads(1)
+        self._job, self._said = job, queue.Queue[Event]()
+
+    def begin(self) -> Iterator[Event]:
+        try:
+            self._post = Post(self._job, lambda: self._said.put(Alive()))
+        except Exception as error:
+            yield Unfit(sendable(error))
+            return
+        yield Ready()
+
+    def play(self, seeds: list[int]) -> Iterator[Event]:
+        threading.Thread(target=self._play, args=(seeds,), daemon=True).start()
+        while True:
+            event = self._said.get()
+            yield event
+            if isinstance(event, Done | Failed):
+                return
+
+    def _play(self, seeds: list[int]) -> None:
+        try:
+            for seed, result in self._post.play(seeds):
+                self._said.put(Played(seed, result))
+        except Exception as error:
+            self._said.put(Failed(told(error)))
+        else:
+            self._said.put(Done())

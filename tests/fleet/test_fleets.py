@@ -1,0 +1,95 @@
+"""One contract for all grounds: the same episodes everywhere, whatever happens to worlds and workers."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.fleet.troubled import Troubled
+from understudy.episode import Lost
+from understudy.evaluate.measure import begin, go_on, outcome_of
+from understudy.fleet import Here, Pool, RandomActor
+
+SEEDS = range(100_000, 100_012)
+
+
+def on_ray(workers, worlds, patience_s=300.0):
+    from understudy.fleet.on_ray import OnRay
+
+    return OnRay(workers, worlds, patience_s=patience_s)
+
+
+FLEETS = {"here": lambda: Here(3), "pool": lambda: Pool(2, 3, 20), "ray": lambda: on_ray(2, 3, 20)}
+
+
+@pytest.fixture(params=FLEETS)
+def fleet(request):
+    return FLEETS[request.param]()
+
+
+def table(fleet, task):
+    """What `understudy evaluate` would write down, but for how long the actor thought."""
+    actor = RandomActor()
+    nothing = begin(task, actor, SEEDS, task_name="count", actor_name="random")
+    *_, report = go_on(nothing, fleet.play(task, actor, SEEDS, outcome_of))
+    rows = [replace(row, act_ms_median=None, act_ms_p99=None) for row in report.rows]
+    return rows, report.lost
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    rows, lost = table(Here(1), Troubled())
+    assert [row.seed for row in rows] == [*SEEDS]
+    assert lost == ()
+    return rows
+
+
+def test_all_grounds_give_the_same_table(fleet, undisturbed):
+    assert table(fleet, Troubled()) == (undisturbed, ())
+
+
+def test_what_fails_every_time_is_named_what_fails_once_is_played_again(
+    fleet, undisturbed, tmp_path
+):
+    always = {100_002: "raises", 100_003: "sees nan", 100_007: "rewards nan"}
+    once = {100_000: "raises", 100_006: "raises"}
+    if not isinstance(fleet, Here):  # which would be killed itself
+        once[100_011] = "is killed"
+    troubles = [(seed, kind, 99) for seed, kind in always.items()]
+    troubles += [(seed, kind, 1) for seed, kind in once.items()]
+    rows, lost = table(fleet, Troubled(troubles=tuple(troubles), counted_in=str(tmp_path)))
+    assert rows == [row for row in undisturbed if row.seed not in always]
+    assert [entry.seed for entry in lost] == [*always]
+    assert {entry.attempts for entry in lost} == {3}
+    assert "OSError: the motor is on fire (troubled.py, line" in lost[0].reason
+    assert "nan" in lost[1].reason
+    assert "nan" in lost[2].reason
+
+
+def test_a_world_that_takes_its_worker_along_is_lost_alone(undisturbed, tmp_path):
+    troubles = ((100_004, "is killed", 99), (100_009, "hangs", 99))
+    task = Troubled(troubles=troubles, counted_in=str(tmp_path))
+    rows, lost = table(Pool(2, 1, patience_s=4.0), task)
+    assert rows == [row for row in undisturbed if row.seed not in (100_004, 100_009)]
+    assert [entry.seed for entry in lost] == [100_004, 100_009]
+    assert lost[1].reason == "no sign of life for 4 s"
+
+
+def test_where_nothing_can_be_played_that_is_said_at_once(tmp_path):
+    troubles = tuple((seed, "raises", 99) for seed in SEEDS)
+    with pytest.raises(RuntimeError, match="nothing can be played: OSError: the motor is on fire"):
+        table(Here(3), Troubled(troubles=troubles, counted_in=str(tmp_path)))
+
+
+def test_whole_episodes_are_asked_for_in_vain_if_one_is_lost(tmp_path):
+    task = Troubled(troubles=((100_001, "raises", 99),), counted_in=str(tmp_path))
+    with pytest.raises(RuntimeError, match="episode of seed 100001 failed 3 times: OSError"):
+        list(Here(3).rollouts(task, RandomActor(), SEEDS))
+
+
+def test_a_seed_is_not_played_twice(fleet):
+    with pytest.raises(ValueError, match="more than once"):
+        list(fleet.rollouts(Troubled(), RandomActor(), [1, 1]))
+
+
+def test_no_seeds_no_episodes(fleet):
+    assert list(fleet.play(Troubled(), RandomActor(), [], Lost)) == []
