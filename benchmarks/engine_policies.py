@@ -27,8 +27,9 @@ import torch
 from peers.timing import median_seconds, report
 
 from understudy.data.windows import Windows
-from understudy.learn.supervised import LearnConfig, learn
+from understudy.learn.supervised import LearnConfig, learn, native_precision
 from understudy.policies.base import PolicyConfig
+from understudy.policies.lean import Lean
 from understudy.policies.lerobot_act import LerobotActConfig
 from understudy.policies.lerobot_diffusion import LerobotDiffusionConfig
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
@@ -92,6 +93,8 @@ def ours(case: Case, precision: Precision, threads: int) -> float:
         return 1 / median_seconds(lambda: next(reports), SECONDS)
     seen = windows.gather(np.arange(1)).observations
     noise = torch.randn(1, *policy.noise_shape)
+    if precision == "auto" and native_precision(torch.device("cpu")) == "bfloat16":
+        policy = Lean(policy)
     policy.eval()
     with torch.inference_mode():
         return 1e3 * median_seconds(lambda: policy.predict(seen, noise), SECONDS)
@@ -100,7 +103,7 @@ def ours(case: Case, precision: Precision, threads: int) -> float:
 def measure(name: str, python: Path) -> list[results.Row]:
     """Time both in turn."""
     case = CASES[name]
-    precisions = {"": "auto", "-float32": "float32"} if case.batch else {"": "float32"}
+    precisions = {"": "auto", "-float32": "float32"}
     threads = (2,) if case.batch else (1, 2)
     best = max if case.batch else min
     found: dict[str, list[comparison.Run]] = {}

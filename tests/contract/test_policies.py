@@ -21,6 +21,7 @@ from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies import POLICIES, find_policy
 from understudy.policies.checkpoint import load_checkpoint, save_checkpoint
 from understudy.policies.denoiser import DenoiserConfig
+from understudy.policies.lean import Lean
 from understudy.policies.player import Chunks
 from understudy.policies.transfer import freeze, parts_of, take_over
 from understudy.rollout import rollouts
@@ -117,6 +118,20 @@ def test_predictions_have_the_promised_shape_and_dtype(name, dataset, prepared):
         assert actions.shape == (size, 4, *dataset.spec.action.shape)
         assert actions.dtype == (torch.int64 if dataset.spec.action.choices else torch.float32)
         assert torch.isfinite(actions.double()).all()
+
+
+def test_in_bfloat16_it_predicts_nearly_the_same(name, dataset, prepared):
+    policy, windows = prepared(name, dataset)
+    batch = windows.gather(np.arange(8))
+    noise = noise_for(policy, batch)
+    with torch.inference_mode():
+        exact = policy.predict(batch.observations, noise)
+        lean = Lean(policy).predict(batch.observations, noise)
+    assert lean.dtype == exact.dtype
+    if dataset.spec.action.choices:
+        assert (lean == exact).float().mean() > 0.8
+    else:
+        assert (lean - exact).abs().mean() < 0.05 * windows.statistics("action").std.max()
 
 
 def test_every_trainable_parameter_receives_a_gradient(name, dataset, prepared):

@@ -60,6 +60,8 @@ class Evaluate:
     """Of the ensemble: a prediction i ticks younger than the oldest weighs exp(-decay i)."""
     width: int = 16
     """Rows of every batch that the network sees; part of what makes results repeatable."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's products; bfloat16 needs half the time where its weights are many."""
     purpose: Literal["report", "selection"] = "report"
     """selection: other starts (seeds 10,000 to 19,999), to choose by; a report's stay unseen."""
     videos: int = 12
@@ -137,6 +139,7 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
         execute=options.execute,
         decay=options.decay,
         width=options.width,
+        precision=options.precision,
     )
     config.build(task.spec)  # what does not fit shows up before any work
     return config
@@ -215,6 +218,7 @@ def _default_folder(actor: str, options: Evaluate) -> Path:
     words += [options.purpose] if options.purpose != "report" else []
     words += [options.player] if options.player != "chunks" else []
     words += [f"execute-{options.execute}"] if options.execute else []
+    words += [options.precision] if options.precision != "float32" else []
     path = Path(actor)
     if (path / "run.json").is_file():
         return path / "-".join(["evaluation", *words])

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, final
 
 from understudy.actor import Actor, Expert, Random
 from understudy.policies.checkpoint import load_checkpoint
+from understudy.policies.lean import Lean
 from understudy.policies.player import Chunks, Ensemble
 from understudy.spec import Spec
 
@@ -50,11 +51,13 @@ class PolicyActor:
     execute: int | None = None  # of each chunk; None: as many as the policy's configuration says
     decay: float = 0.01  # of the ensemble
     width: int = 16  # rows of every batch that the network sees
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the network's products
 
     def build(self, spec: Spec) -> Actor:
         """Load the policy; raises ValueError listing how it and the world differ."""
         loaded = load_checkpoint(self.checkpoint)
         loaded.policy.spec.require(spec)
+        policy = Lean(loaded.policy) if self.precision == "bfloat16" else loaded.policy
         if self.player == "ensemble":
-            return Ensemble(loaded.policy, self.decay, self.width, loaded.fingerprint, spec.task)
-        return Chunks(loaded.policy, self.execute, self.width, loaded.fingerprint, spec.task)
+            return Ensemble(policy, self.decay, self.width, loaded.fingerprint, spec.task)
+        return Chunks(policy, self.execute, self.width, loaded.fingerprint, spec.task)
