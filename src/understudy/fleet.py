@@ -67,7 +67,7 @@ class PolicyActor:
     decay: float = 0.01  # of the ensemble
     width: int = 16  # rows of every batch that the network sees
 
-    def build(self, spec: Spec) -> Actor:
+    def build(self, spec: Spec) -> Chunks | Ensemble:
         """Load the policy; raises ValueError listing how it and the world differ."""
         loaded = load_checkpoint(self.checkpoint)
         loaded.policy.spec.require(spec)
