@@ -92,7 +92,7 @@ def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
         console.print(f"no videos: {problem}", markup=False)
     out = options.out or _default_folder(actor, options)
     reports = {
-        name: _measured(fleet, task, config, name, options) for name, config in configs.items()
+        name: measured(fleet, task, config, name, options) for name, config in configs.items()
     }
     report, other = reports[actor], reports.get(options.against)
     comparison = compare(report, other) if other and options.against != actor else None
@@ -138,7 +138,7 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
     return config
 
 
-def _measured(
+def measured(
     fleet: Here | Pool, task: TaskConfig, actor: ActorConfig, name: str, options: Evaluate
 ) -> Report:
     """Play all starts, with a bar that shows how many are done and how they went."""
