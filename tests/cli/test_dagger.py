@@ -166,3 +166,14 @@ def test_misuse_is_told_what_is_wrong_before_there_is_a_run(
         assert main(["dagger", *arguments]) in (1, 2)
     assert complaint in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "r").exists()
+
+
+def test_a_policy_without_weights_is_corrected_as_well(tmp_path, capsys):
+    words = ["--task", "mountain-car", "--demonstrations", "2", "--rounds", "1", "--episodes", "2"]
+    folder = str(tmp_path / "run")
+    assert main(["dagger", "knn", "--run", folder, *words, "--starts", "5"]) == 0
+    (tmp_path / "run" / "metrics.jsonl").write_text(
+        ""
+    )  # killed before it was noted that a round is done
+    assert main(["dagger", "--resume", folder]) == 0
+    assert len(Dataset.open(tmp_path / "run" / "data")) == 4

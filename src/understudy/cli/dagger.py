@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import tyro
 
 from understudy.cli.fine_tune import source_of
 from understudy.cli.options import parse
 from understudy.cli.rounds import Rounds, Stopped
+from understudy.cli.rules import Rules
 from understudy.cli.train import Train, defaults_for
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
-from understudy.learn.dagger import DaggerConfig, LearnFrom, next_seed, require_seeds
-from understudy.learn.gates import Scale, Schedule
+from understudy.learn.dagger import next_seed, require_seeds
+from understudy.learn.gates import Scale
 from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
 from understudy.run import Run, versions
@@ -25,6 +26,7 @@ from understudy.tasks import make_task
 from understudy.tasks.base import TaskConfig
 
 C = TypeVar("C", bound=PolicyConfig)
+EXPERT = Path("expert")  # --data where the task's expert shows the demonstrations
 
 HELP = """usage: understudy dagger POLICY --task TASK --run FOLDER [OPTIONS]
        understudy dagger --resume RUN
@@ -33,64 +35,6 @@ Let a policy act, have an expert say what was right in the states that it came t
 it, and again. Begins with the demonstrations in --data, or with --demonstrations of the task's expert.
 
 understudy dagger POLICY --help lists the options; understudy train names the policies."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """How policy and expert share the work."""
-
-    task: str
-    """Name of a task, with options: mountain-car, pusht:observe=pixels."""
-    demonstrations: int = 10
-    """Episodes that the expert shows first, where no --data are given."""
-    dagger: DaggerConfig = field(default_factory=DaggerConfig)
-    gate: Literal["beta", "safe", "ensemble", "thrifty", "person"] = "beta"
-    """Who decides who acts: a coin, how far policy and expert differ, that or the doubt of policies trained alike,
-    novelty and risk, or a person who takes over."""
-    beta: Schedule = "exponential"
-    """How much the expert acts in round i: beta-decay to the power of i, linear down to 0, or not at all."""
-    beta_decay: float = 0.7
-    """Of the exponential schedule."""
-    beta_over: int = 15
-    """Rounds in which the linear schedule falls to 0."""
-    discrepancy: float = 0.1
-    """Gates safe and ensemble: difference, as a share of the action's range, above which the expert acts."""
-    doubt: float = 0.05
-    """Gate ensemble: spread of the policies' actions, as a share of the range, above which the expert acts."""
-    members: int = 3
-    """Gates ensemble and thrifty: how many policies are trained; the first one is the learner."""
-    intervention_rate: float = 0.1
-    """Gate thrifty: share of the learner's ticks at which the expert shall be called."""
-    hands: Literal["keyboard", "sliders", "gamepad"] = "keyboard"
-    """Gate person: what the person leads the world with."""
-    script: str = ""
-    """Gate person: what hands do, from a file in the place of a window, as in `understudy collect`."""
-    learn_from: LearnFrom = "labels"
-    """All that the expert labelled, or corrections alone: the ticks at which it acted."""
-    fine_tune: bool = False
-    """Begin each round with the last round's weights, in the place of fresh ones."""
-    round_steps: int = 0
-    """Optimiser steps of the rounds after the first; 0: as many as --steps."""
-    starts: int = 100
-    """Starts to measure on after each round, which are there to choose by: seeds 10,000 to 19,999."""
-    workers: int = 1
-    """Processes that play; 1 stays in this one."""
-    worlds: int = 16
-    """Worlds side by side in each process."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("demonstrations", 1), ("members", 2), ("starts", 1), ("beta_over", 1),
-                            ("round_steps", 0), ("workers", 1), ("worlds", 1)):  # fmt: skip
-            if getattr(self, name) < least:
-                flag = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{flag} must be at least {least}, got {getattr(self, name)}")
-        for name in ("beta_decay", "intervention_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                flag = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{flag} must lie in 0..1, got {getattr(self, name)}")
-        for name in ("discrepancy", "doubt"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         "dagger": name,
         "rules": to_plain(options.rules),
         "arguments": list(rest),
-        "data": str(options.train.data.absolute()) if options.train.data != Path() else "",
+        "data": str(options.train.data.absolute()) if options.train.data != EXPERT else "",
         "versions": versions(),
     }
     return _carry_out(Run.create(options.train.run, plan))
@@ -137,7 +81,7 @@ def parsed(name: str, arguments: Sequence[str]) -> Dagger[Any]:
         f"Teach a policy of the kind {name!r} by correcting it. {config.__doc__}",
         default=Dagger(
             rules=Rules(task=tyro.MISSING),
-            train=replace(train, data=Path(), held_out=0.0, keep=1),
+            train=replace(train, data=EXPERT, held_out=0.0, keep=1),
         ),
     )
 
@@ -171,9 +115,9 @@ def _require_possible(name: str, options: Dagger[Any]) -> None:
             "demonstrations first"
         )
     task = make_task(rules.task)
-    _require_expert(rules, task, has_data=train.data != Path())
+    _require_expert(rules, task, has_data=train.data != EXPERT)
     first = rules.demonstrations
-    if train.data != Path():
+    if train.data != EXPERT:
         dataset = Dataset.open(train.data)
         dataset.spec.require(task.spec)
         if not len(dataset.selected):

@@ -24,6 +24,7 @@ from understudy.cli import collect as collecting
 from understudy.cli.evaluate import Evaluate, measured
 from understudy.cli.fine_tune import Source, source_of, taken_from
 from understudy.cli.options import fleet_of, plural
+from understudy.cli.rules import Rules
 from understudy.cli.session import carry_out, windows_for
 from understudy.cli.train import Train, planned
 from understudy.config import from_plain
@@ -55,7 +56,9 @@ class Stopped(Exception):
 class Rounds:
     """One run of DAgger, begun or gone on with."""
 
-    def __init__(self, run: Run, rules: Any, name: str, training: Callable[[], Train[Any]]) -> None:
+    def __init__(
+        self, run: Run, rules: Rules, name: str, training: Callable[[], Train[Any]]
+    ) -> None:
         self.run, self.rules, self.name = run, rules, name
         self.folder = run.folder
         self._training = training  # asked for once, before the first round
