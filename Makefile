@@ -33,7 +33,7 @@ check: .venv/ready-for-test ## formatting, lint and types
 	$(BIN)/ruff check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-peers: .venv/ready-for-test build/peers/lerobot/ready build/peers/robomimic/ready ## whether LeRobot reads our datasets and plays our policies (8 GB)
+peers: .venv/ready-for-test build/peers/lerobot/ready build/peers/robomimic/ready build/peers/imitation/ready ## whether LeRobot reads our datasets and plays our policies (8 GB)
 	$(BIN)/python tests/peers/check_lerobot.py build/peers/lerobot/bin/python
 	$(BIN)/python tests/peers/check_lerobot_policies.py build/peers/lerobot/bin/python
 
@@ -47,6 +47,13 @@ build/peers/robomimic/ready:
 	@echo "==> installing robomimic 0.3.0 into build/peers/robomimic (5 GB)"
 	$(BIN)/python -m venv build/peers/robomimic
 	build/peers/robomimic/bin/python -m pip install --quiet --disable-pip-version-check robomimic==0.3.0 six h5py
+	@touch $@
+
+# setuptools below 81 still has pkg_resources, which a requirement of imitation's imports.
+build/peers/imitation/ready:
+	@echo "==> installing imitation 1.0.1 into build/peers/imitation (5 GB)"
+	$(BIN)/python -m venv build/peers/imitation
+	build/peers/imitation/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "setuptools<81" imitation==1.0.1
 	@touch $@
 
 format: .venv/ready-for-test ## rewrite the source in the project's format

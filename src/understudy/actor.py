@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Protocol, final
 
@@ -14,6 +14,7 @@ from understudy.episode import Episode
 from understudy.spec import Signal
 
 EXPERT_ACTION = "expert_action"
+MIXTURE = "mixture of "  # how the source of a mixture's episodes begins
 
 
 class Verdict(IntEnum):
@@ -33,8 +34,8 @@ class Decision:
     """The commands of one tick, for all N slots at once; rows of idle slots are ignored."""
 
     command: NDArray[Any]  # (N, A)
-    label: NDArray[Any] | None = None  # (N, A) what an expert would do
-    intervention: NDArray[np.bool_] | None = None  # (N,)
+    label: NDArray[Any] | None = None  # (N, A) what an expert would do; NaN rows: it does not say
+    intervention: NDArray[np.bool_] | None = None  # (N,) who corrects another was in control
     verdict: NDArray[np.int64] | None = None  # (N,) of Verdict
 
 
@@ -82,6 +83,78 @@ class Expert:
         """Return the expert's action as command and as label."""
         action = info[EXPERT_ACTION]
         return Decision(command=action, label=action)
+
+    def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
+        """Nothing to break off: the expert looks at the world anew at each tick."""
+
+
+class Partner(Actor, Protocol):
+    """An actor that shares its worlds with another."""
+
+    def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
+        """Take note that in the marked slots (N,) the other's `command` (N, A) is played."""
+        ...
+
+
+class Gate(Protocol):
+    """Decides at every tick who acts, an expert or a learner."""
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        """Begin new episodes in the marked slots (N,); what is drawn comes from their seeds (N,)."""
+        ...
+
+    def expert_acts(
+        self,
+        observations: Mapping[str, NDArray[Any]],
+        info: Mapping[str, NDArray[Any]],
+        expert: Decision,
+        learner: Decision,
+    ) -> NDArray[np.bool_]:
+        """Where the expert shall act now (N,), given what either would do."""
+        ...
+
+
+@final
+class Mixture:
+    """An expert and a learner of whom a gate decides, at every tick and for each slot, who acts.
+
+    Both are asked at every tick. The command is that of who acts, the label the expert's wherever it
+    gives one, whoever acts, and an intervention is a tick at which the expert acts. Whoever does not
+    act learns what is played instead: a learner's plan from before an intervention ends with it.
+    """
+
+    def __init__(self, expert: Partner, learner: Partner, gate: Gate) -> None:
+        self._expert, self._learner, self._gate = expert, learner, gate
+        self.source = f"{MIXTURE}{expert.source}, {learner.source}"
+        self.requests = tuple(dict.fromkeys((*expert.requests, *learner.requests)))
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        """Begin new episodes in the marked slots, of both and of the gate."""
+        for part in (self._expert, self._learner, self._gate):
+            part.reset(slots, seeds)
+
+    def act(
+        self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
+    ) -> Decision:
+        """Return the command of who acts, and the expert's label."""
+        active = info["active"]
+        expert = self._expert.act(observations, info)
+        learner = self._learner.act(observations, info)
+        by_expert = active & self._gate.expert_acts(observations, info, expert, learner)
+        command = np.where(_beside(by_expert, expert.command), expert.command, learner.command)
+        self._expert.overruled(active & ~by_expert, command)
+        self._learner.overruled(by_expert, command)
+        return replace(
+            expert,
+            command=command,
+            label=expert.command if expert.label is None else expert.label,
+            intervention=by_expert,
+        )
+
+
+def _beside(slots: NDArray[np.bool_], command: NDArray[Any]) -> NDArray[np.bool_]:
+    """(N,) in the shape in which it goes with (N, A)."""
+    return slots.reshape(-1, *[1] * (command.ndim - 1))
 
 
 @final

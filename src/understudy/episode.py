@@ -45,10 +45,10 @@ class Episode:
         None  # (T, A) what an expert would have done; NaN rows: none given
     )
     executed: NDArray[Any] | None = None  # (T, A) what the world took after its limits
-    intervention: NDArray[np.bool_] | None = None  # (T,) a person was in control
+    intervention: NDArray[np.bool_] | None = None  # (T,) who corrects a learner was in control
     act_s: NDArray[np.float32] | None = None  # (T,) how long the actor took; not part of `id`
     task: str = ""
-    source: str = ""  # "person", "expert", or a policy's fingerprint
+    source: str = ""  # "person", "expert", a policy's fingerprint, "mixture of ..."
     seed: int | None = None
     id: str = ""  # content hash; `identified` fills it in
 

@@ -336,3 +336,34 @@ def test_a_dataset_of_which_everything_was_undone_can_still_be_looked_at(tmp_pat
     collected(tmp_path, events, "--keep", "all")
     assert main(["data", "info", str(tmp_path / "set")]) == 0
     assert "excluded by an annotation: 1 episode" in capsys.readouterr().out
+
+
+def turns(source, ticks, played):
+    """Decisions of a person who takes turns with a policy that commands `played` at all times."""
+    actor = Teleoperator(CONTROLS, SPEC, source, takes_turns=True)
+    actor.reset(np.array([True]), np.array([7]))
+    found = []
+    for tick in range(ticks):
+        decision = actor.act(SEEN, {"tick": np.array([tick])})
+        found.append(decision)
+        actor.overruled(np.logical_not(decision.intervention), np.array([played], np.float32))
+    return found
+
+
+def test_a_person_takes_over_from_what_was_commanded_last_and_gives_back():
+    source = script((0, "q+"), (2, "w+"), (3, "t+ t-"), (6, "t+"), (99, "quit"))
+    found = turns(source, 7, [0.8, 0.0, 4.0])
+    assert [bool(d.intervention[0]) for d in found] == [False] * 2 + [True] * 3 + [False] * 2
+    labels = np.array([d.label[0] for d in found])
+    assert np.isnan(labels[[0, 1, 5, 6]]).all()
+    np.testing.assert_allclose(labels[2:5, 0], [0.81, 0.83, 0.86], atol=1e-6)
+    np.testing.assert_allclose(labels[2:5, 2], 4)
+    assert any("the policy leads" in said[0] for said in source.said)
+    assert any("you lead" in said[0] for said in source.said)
+
+
+def test_the_key_that_takes_over_can_have_no_other_meaning():
+    controls = replace(CONTROLS, hold={"t": (1, 0.5)})
+    Teleoperator(controls, SPEC, script((0, "q+")))
+    with pytest.raises(ValueError, match="two meanings: t"):
+        Teleoperator(controls, SPEC, script((0, "q+")), takes_turns=True)

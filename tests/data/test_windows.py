@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -82,8 +84,6 @@ def test_statistics_are_exact(dataset):
 
 
 def test_labels_replace_actions_where_they_are_given(tmp_path):
-    from dataclasses import replace
-
     made = Dataset.create(tmp_path / "labelled", demonstrations.CONTINUOUS)
     episode = demonstrations.made_up(demonstrations.CONTINUOUS, 0, 4)
     labels = np.full((4, 2), np.nan, np.float32)
@@ -100,8 +100,6 @@ def test_a_spec_with_fewer_observations_leaves_out_the_rest(dataset):
 
 
 def test_episodes_of_several_tasks_are_numbered_by_task(tmp_path):
-    from dataclasses import replace
-
     made = Dataset.create(tmp_path / "tasks", demonstrations.CONTINUOUS)
     for seed, task in enumerate(["stack", "push", "stack"]):
         episode = demonstrations.made_up(demonstrations.CONTINUOUS, seed, 2)
@@ -155,3 +153,47 @@ def test_the_last_action_of_an_episode_may_be_held(dataset):
     assert torch.equal(after.actions, before.actions)
     last = after.actions[19]  # the first episode's last tick
     assert torch.equal(last, last[:1].expand_as(last))
+
+
+def corrected(tmp_path, played_otherwise, taught=None, **options):
+    """Windows of one episode of eight ticks whose labels are 0..7, the command another at some."""
+    episode = demonstrations.made_up(demonstrations.CONTINUOUS, 0, 8)
+    labels = np.repeat(np.arange(8.0)[:, None], 2, 1)
+    actions = labels.copy()
+    actions[played_otherwise] += 0.5
+    made = Dataset.create(tmp_path / "data", demonstrations.CONTINUOUS)
+    made.append(replace(episode, actions=actions, labels=labels))
+    return windows(made, history=2, horizon=4, taught=taught, **options)
+
+
+def test_a_chunk_is_learnt_up_to_where_something_else_was_played(tmp_path):
+    made = corrected(tmp_path, [2, 5])
+    whole = made.gather(np.arange(8))
+    np.testing.assert_array_equal(whole.actions[:, 0, 0], np.arange(8))
+    assert whole.valid.sum(1).tolist() == [3, 2, 1, 3, 2, 1, 2, 1]
+    assert whole.valid[:, 0].all()
+
+
+def test_a_held_end_is_learnt_where_the_chunk_leads_to_it(tmp_path):
+    made = corrected(tmp_path, [5], past_end="held")
+    assert made.gather(np.arange(8)).valid.sum(1).tolist() == [4, 4, 4, 3, 2, 1, 4, 4]
+
+
+def test_steps_before_the_current_tick_are_learnt_whatever_was_played(tmp_path):
+    made = corrected(tmp_path, [2], first_action=-1)
+    assert made.gather(np.array([3])).valid.tolist() == [[True] * 4]
+
+
+def test_ticks_that_are_not_taught_are_no_samples_and_no_steps(tmp_path):
+    taught = np.array([0, 1, 1, 0, 0, 1, 1, 1], np.bool_)
+    made = corrected(tmp_path, [], taught, batch_size=5)
+    assert len(made) == 5
+    assert sorted(made.batch(0).actions[:, 0, 0].tolist()) == [1, 2, 5, 6, 7]
+    whole = made.gather(np.arange(5))
+    assert whole.valid.sum(1).tolist() == [2, 2, 3, 2, 1]
+    assert whole.observations[TICK].tolist() == [[0, 1], [1, 2], [4, 5], [5, 6], [6, 7]]
+
+
+def test_nothing_that_is_taught_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no tick of the episodes is taught"):
+        corrected(tmp_path, [], np.zeros(8, np.bool_))

@@ -128,7 +128,7 @@ def _by_hand(
 
 def _seeds(dataset: Dataset) -> set[int]:
     """The seeds that a dataset has episodes of."""
-    return {s for i in range(len(dataset)) if (s := dataset[i].seed) is not None}
+    return {seed for seed in dataset.seeds if seed is not None}
 
 
 def _dataset(options: Collect, spec: Spec) -> Dataset:

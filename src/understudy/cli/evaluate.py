@@ -96,7 +96,7 @@ def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
         console.print(f"no videos: {problem}", markup=False)
     out = options.out or _default_folder(actor, options)
     reports = {
-        name: _measured(fleet, task, config, name, options, out / file)
+        name: measured(fleet, task, config, name, options, out / file)
         for (name, config), file in zip(configs.items(), UNFINISHED, strict=False)
     }
     report, other = reports[actor], reports.get(options.against)
@@ -145,7 +145,7 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
     return config
 
 
-def _measured(
+def measured(
     fleet: Fleet,
     task: TaskConfig,
     actor: ActorConfig,

@@ -58,9 +58,8 @@ def follow(
     if last is not None and saved != last.step:
         save(last)
     if interrupted and last is not None and last.step < learning.steps:
-        print(
-            f"interrupted at step {last.step:,}; saved. Go on: understudy train --resume {run.folder}"
-        )
+        again = config.get("resume", f"understudy train --resume {run.folder}")
+        print(f"interrupted at step {last.step:,}; saved. Go on: {again}")
         return 130
     print(f"done: {find_checkpoint(run.folder)}")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tyro
@@ -28,6 +28,17 @@ class FleetOptions:
     """Of the Ray cluster, HOST:PORT or auto; one is started on this machine if none is given."""
     patience: float = 300.0
     """Seconds after which a worker that says nothing is taken to hang, and is replaced."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options as a command is given them."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return tuple(
+            word
+            for name, value in given.items()
+            if value != ""
+            for word in (f"--{name}", str(value))
+        )
 
     def build(self) -> Fleet:
         """Raises ValueError for numbers that make no sense, or where Ray is not installed."""

@@ -18,6 +18,7 @@ from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
 from understudy.data.windows import Windows
 from understudy.learn.clone import frame_sizes, windows_of
+from understudy.learn.dagger import taught
 from understudy.learn.group import ALONE, Group
 from understudy.learn.resume import read_state
 from understudy.learn.supervised import LearnConfig, TrainingState, learn
@@ -94,6 +95,7 @@ def windows_for(
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(plan, part, dataset) for part in ("train", "held_out"))
     mirror = from_plain(MirrorConfig, plan.get("mirror", {}), "run.json")
+    chosen = taught(dataset, plan["learn_from"]) if "learn_from" in plan else None
 
     def windows(episodes: list[int], frame_bytes: int) -> Windows:
         return windows_of(
@@ -107,6 +109,7 @@ def windows_for(
             past_end=learning.past_end,
             group=group,
             frame_bytes=frame_bytes,
+            taught=chosen,
             progress=_decoding,
         )
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 
-from understudy.actor import Expert
+from understudy.actor import Expert, Mixture
 from understudy.cli.options import plural
 from understudy.collect.gamepad import Gamepad
 from understudy.collect.pen import Pen
@@ -23,6 +23,9 @@ from understudy.episode import Episode
 from understudy.rollout import rollouts
 from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.paced import Paced
+
+if TYPE_CHECKING:  # torch, which comes with it, is not for those who only show
+    from understudy.fleet import PolicyActor
 
 Device = Literal["keyboard", "sliders", "gamepad"]
 Opened = Callable[[], tuple[Dataset, Sequence[int]]]
@@ -43,9 +46,7 @@ def teleoperate(
     RuntimeError where there is no screen or gamepad.
     """
     controls = controls_of(task, device)
-    source: Source = Script.read(script) if script else _window(task, device)
-    if device == "gamepad":
-        source = Gamepad(source, controls.pad)
+    source = _source(task, device, controls, script)
     try:
         shown = Shown(task.build("rgb_array"), source)
         dataset, seeds = opened()
@@ -72,6 +73,40 @@ def teleoperate(
             print(
                 f"{plural(paced.late, 'tick')} came late by half a tick or more: this was slower than life"
             )
+
+
+def correct(
+    task: TaskConfig,
+    device: Device,
+    learner: PolicyActor,
+    seeds: Sequence[int],
+    script: Path | None,
+) -> Iterator[Episode]:
+    """Yield an episode per seed that a policy plays while a person watches, and takes over where they want to.
+
+    Raises ValueError for a task that the device cannot lead, RuntimeError where there is no screen or gamepad, and
+    KeyboardInterrupt when the window is closed or the stop key pressed: the rest can be played another time.
+    """
+    from understudy.learn.gates import PersonGate
+
+    controls = controls_of(task, device)
+    policy = learner.build(task.spec)
+    source = _source(task, device, controls, script)
+    try:
+        shown = Shown(task.build("rgb_array"), source)
+    except BaseException:
+        source.close()
+        raise
+    world = shown if script else Paced(shown)
+    try:
+        person = Teleoperator(controls, task.spec, source, None, device == "sliders", True)
+        gate = PersonGate().build(task.spec)
+        yield from rollouts([world], Mixture(person, policy, gate), seeds)
+    except Stopped:
+        raise KeyboardInterrupt from None
+    finally:
+        world.close()
+        source.close()
 
 
 def draw(
@@ -155,6 +190,11 @@ def controls_of(task: TaskConfig, device: Device) -> Controls:
     elif device == "gamepad" and not controls.pad:
         raise ValueError(f"{type(task).__name__} has no keys that a gamepad could press")
     return controls
+
+
+def _source(task: TaskConfig, device: Device, controls: Controls, script: Path | None) -> Source:
+    source: Source = Script.read(script) if script else _window(task, device)
+    return Gamepad(source, controls.pad) if device == "gamepad" else source
 
 
 def _window(task: TaskConfig, device: Device | Literal["draw"]) -> Source:

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
         rest,
         f"train {name}",
         f"Learn a policy of the kind {name!r}. {config.__doc__}",
-        default=_defaults(config, rest, source),
+        default=defaults_for(config, rest, source),
     )
     if options.freeze and source is None:
         raise ValueError("--freeze keeps the weights of another policy: --from says of which")
@@ -135,7 +135,7 @@ def _try_out(name: str, options: Train[Any], source: Source | None, group: Group
         print(f"one process does all of it here, not {group.size}")
     if options.deterministic:
         insist_on_the_same_bits()
-    plan, options, windows, held_out = _planned(name, options, source, ALONE)
+    plan, options, windows, held_out = planned(name, options, source, ALONE)
     policy = begun(plan, options.policy, options.learn, windows)
     torch.set_num_threads(threads_for(options.threads, policy))
     policy.to(options.device)
@@ -150,11 +150,11 @@ def _created(
     name: str, options: Train[Any], source: Source | None, folder: Path, group: Group
 ) -> Run:
     """Begin a run; what is wrong with the data or the options shows up before there is one."""
-    plan, *_ = _planned(name, options, source, group)
+    plan, *_ = planned(name, options, source, group)
     return Run.create(folder, plan)
 
 
-def _planned(
+def planned(
     name: str, options: Train[C], source: Source | None, group: Group
 ) -> tuple[dict[str, Any], Train[C], Windows, Windows | None]:
     """What run.json keeps, the options resolved, and the windows; what cannot be done is refused."""
@@ -194,7 +194,7 @@ def _plan(name: str, options: Train[Any], dataset: Dataset, group: Group) -> dic
     }
 
 
-def _defaults(config: type[C], arguments: Sequence[str], source: Source | None) -> Train[C]:
+def defaults_for(config: type[C], arguments: Sequence[str], source: Source | None) -> Train[C]:
     """Options as the preset that `arguments` name has them, of the policy as its source has them.
 
     Raises ValueError for an unknown preset.

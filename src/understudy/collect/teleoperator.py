@@ -14,10 +14,11 @@ from understudy.collect.source import Slider, Source, Stopped
 from understudy.spec import Spec
 from understudy.tasks.base import Controls
 
-START, END, REDO, DISCARD, UNDO, STOP = "q", "e", "r", "backspace", "u", "escape"
+START, END, REDO, DISCARD, UNDO, STOP, TURN = "q", "e", "r", "backspace", "u", "escape", "t"
 VERDICTS = {END: Verdict.END, REDO: Verdict.REDO, DISCARD: Verdict.DISCARD}
 # A key that pushes comes up to its speed in this time, so that a tap moves little.
 RAMP_S = 0.6
+TURNS = "T take over, give back"
 HELP = "Q start   E end   R begin again   backspace discard   U undo the last saved   Esc stop"
 
 
@@ -26,7 +27,10 @@ class Teleoperator:
     """Commands what the held keys and the sliders say; one world at a time.
 
     An episode waits for its start key. When the window loses the keyboard, all keys count as released:
-    what moves while a key is held stops. What a slider says of an element holds until something else does. Raises
+    what moves while a key is held stops. What a slider says of an element holds until something else does.
+
+    A person who `takes_turns` with a policy watches it, takes over with T and gives back with T. They begin with
+    what the policy commanded last; an intervention is a tick at which they lead, and only such a tick has a label. Raises
     Stopped when the window is closed or the stop key pressed, and ValueError for controls with two meanings for one
     key or with an element that the action does not have.
     """
@@ -41,8 +45,10 @@ class Teleoperator:
         source: Source,
         undo: Callable[[], str] | None = None,
         with_sliders: bool = False,
+        takes_turns: bool = False,
     ) -> None:
-        _require_fitting(controls, spec)
+        _require_fitting(controls, spec, [TURN] if takes_turns else [])
+        self._takes_turns, self._leads = takes_turns, not takes_turns
         self._controls, self._spec, self._source, self._undo = controls, spec, source, undo
         self._low, self._high = limits_of(spec)
         self._sliders = sliders_of(controls, spec) if with_sliders else {}
@@ -61,6 +67,7 @@ class Teleoperator:
             raise ValueError(f"a person leads one world at a time, got {len(slots)}")
         self._seed = int(seeds[0])
         self._is_waiting, self._verdict = True, Verdict.NONE
+        self._leads = not self._takes_turns
 
     def act(
         self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
@@ -72,14 +79,27 @@ class Teleoperator:
             self._wait()
         tick = int(info["tick"][0])
         pressed = self._take()
-        self._follow(pressed, self._begin(observations))
+        if self._takes_turns and TURN in pressed:
+            self._leads = not self._leads
+            self._slid.clear()
+            self._rest.clear()
+        if self._leads:
+            self._follow(pressed, self._begin(observations))
         if self._controls.clock is not None:
             self._command[self._controls.clock] = (tick + 1) / self._spec.rate_hz
         self._command = self._command.clip(self._low, self._high)
         self._say(f"recording {tick / self._spec.rate_hz:.1f} s", HELP)
         verdict = np.array([int(self._verdict)], np.int64)
         command = self._command.astype(self._spec.action.dtype)[None]
-        return Decision(command=command, verdict=verdict)
+        if not self._takes_turns:
+            return Decision(command=command, verdict=verdict)
+        label = command if self._leads else np.full(command.shape, np.nan)
+        return Decision(command, label, np.array([self._leads]), verdict)
+
+    def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
+        """Begin, when they take over, with what the policy commanded last."""
+        if slots[0]:
+            self._command = command[0].astype(np.float64)
 
     def linger(self, state: str) -> None:
         """After the last episode: U still undoes it, Q or Esc leaves."""
@@ -172,6 +192,9 @@ class Teleoperator:
         return pressed
 
     def _say(self, state: str, help: str) -> None:
+        if self._takes_turns:
+            who = "you lead" if self._leads else "the policy leads"
+            state, help = f"{state}: {who}", f"{TURNS}   {help}"
         lines = [state, *self._controls.says, help, self._notice]
         self._source.say([line for line in lines if line])
 
@@ -206,7 +229,7 @@ def sliders_of(controls: Controls, spec: Spec) -> dict[int, Slider]:
     }
 
 
-def _require_fitting(controls: Controls, spec: Spec) -> None:
+def _require_fitting(controls: Controls, spec: Spec, further: Sequence[str]) -> None:
     size = spec.action.size
     if len(controls.begin) != size:
         raise ValueError(f"controls begin {len(controls.begin)} elements, the action has {size}")
@@ -217,6 +240,7 @@ def _require_fitting(controls: Controls, spec: Spec) -> None:
     if controls.clock is not None and not 0 <= controls.clock < size:
         raise ValueError(f"the clock is element {controls.clock} of an action of {size}")
     taken = [*controls.push, *controls.hold, *controls.put]
-    twice = {key for key in taken if taken.count(key) > 1 or key in (START, UNDO, STOP, *VERDICTS)}
+    ours = (START, UNDO, STOP, *VERDICTS, *further)
+    twice = {key for key in taken if taken.count(key) > 1 or key in ours}
     if twice:
         raise ValueError(f"keys with two meanings: {', '.join(sorted(twice))}")

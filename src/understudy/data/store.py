@@ -151,6 +151,16 @@ class Dataset:
         return tuple(row.tasks[0] if row.tasks else "" for row in self._reader.rows)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Who acted in each episode; empty in a dataset of others."""
+        return tuple(str(row.facts.get("source") or "") for row in self._reader.rows)
+
+    @property
+    def seeds(self) -> tuple[int | None, ...]:
+        """The seed that each episode's world began with, where it is known."""
+        return tuple(row.facts.get("seed") for row in self._reader.rows)
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """What identifies each episode by its content, wherever it is moved."""
         return self._reader.ids

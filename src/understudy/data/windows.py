@@ -93,11 +93,14 @@ class Statistics:
 
 @final
 class Windows:
-    """All windows of some episodes of a dataset, one per tick.
+    """All windows of some episodes of a dataset, one per tick, or one per tick that is `taught`.
 
     `batch(step)` is a pure function of (seed, step, rank, world_size), see `Order`. Targets are the
-    expert's labels where there are any, else the actions. Raises ValueError when there is nothing
-    to draw from, or values are not finite.
+    expert's labels where there are any, else the actions. Behind a tick at which something else was
+    played than its target, a chunk's steps are not learnt: their targets are for states to which the
+    chunk does not lead. `taught` (ticks of the dataset,) leaves out as well, as current tick and as
+    step of a chunk, where it is False. Raises ValueError when there is nothing to draw from, or
+    values are not finite.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Windows:
         first_action: int = 0,
         past_end: PastEnd = "left_out",
         block: int = 0,
+        taught: NDArray[np.bool_] | None = None,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("batch_size", batch_size)):
             if value < 1:
@@ -131,7 +135,13 @@ class Windows:
             raise ValueError(f"the dataset has cameras {self.spec.cameras}: windows need `frames`")
         self._index(dataset)
         self._vectors = {key: self._column(dataset, key) for key in self.spec.vectors}
-        self._targets = _tensor(_targets(dataset, self._rows))  # (n, A)
+        actions, targets = _actions_and_targets(dataset, self._rows)
+        self._targets = _tensor(targets)  # (n, A)
+        self._until = self._followed(actions, targets)  # (n,)
+        self._taught = None if taught is None else taught[self._rows]  # (n,)
+        self._drawn = None if self._taught is None else np.flatnonzero(self._taught)
+        if self._drawn is not None and not len(self._drawn):
+            raise ValueError("there is nothing to learn from: no tick of the episodes is taught")
         self.tasks = tuple(
             sorted({str(task) for task in dataset.tasks})
         )  # also those not drawn from
@@ -140,7 +150,7 @@ class Windows:
         per_episode = np.array([numbers[text] for text in texts], np.int64)
         self._task = torch.from_numpy(per_episode[self._episode])
         self._order = Order(
-            dataset.lengths[self.episodes],
+            dataset.lengths[self.episodes] if self._drawn is None else self._counts(),
             batch_size=batch_size,
             seed=seed,
             rank=rank,
@@ -150,7 +160,7 @@ class Windows:
         self._block: tuple[int, Batch] | None = None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) if self._drawn is None else len(self._drawn)
 
     @property
     def episode_count(self) -> int:
@@ -188,6 +198,8 @@ class Windows:
 
     def gather(self, index: NDArray[np.int64]) -> Batch:
         """Return the windows of these numbers, 0..len-1."""
+        if self._drawn is not None:
+            index = self._drawn[index]
         seen = np.maximum(index[:, None] + np.arange(1 - self.history, 1), self._first[index, None])
         ahead = index[:, None] + np.arange(self.first_action, self.first_action + self.horizon)
         first, last = self._first[index, None], self._last[index, None]
@@ -200,12 +212,37 @@ class Windows:
         observations[TASK] = self._task[torch.from_numpy(index)]
         for key in self.spec.cameras:
             observations[key] = self._camera(key, seen)
-        acted = torch.from_numpy(ahead.clip(first, last).reshape(-1))
+        within = ahead.clip(first, last)
+        valid = (ahead <= self._until[index, None]) & ((first <= ahead) | self._holds)
+        if self._taught is not None:
+            valid &= self._taught[within]
         return Batch(
             observations=observations,
-            actions=self._targets.index_select(0, acted).view(*ahead.shape, -1),
-            valid=torch.from_numpy((ahead <= last) & (first <= ahead) | self._holds),
+            actions=self._targets.index_select(0, torch.from_numpy(within.reshape(-1))).view(
+                *ahead.shape, -1
+            ),
+            valid=torch.from_numpy(valid),
         )
+
+    def _followed(self, actions: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Up to which row the chunk from each row is to be learnt, (n,).
+
+        That is the next row at which not its target was played, itself included, else the episode's
+        last; or, where the last action is held past the end, no row at all.
+        """
+        end = np.where(self._holds, np.iinfo(np.int64).max, self._last)
+        if targets is actions:
+            return end
+        left = np.flatnonzero((actions != targets).reshape(len(targets), -1).any(1))
+        if not len(left):
+            return end
+        at = np.searchsorted(left, np.arange(len(targets)))
+        following = left[np.minimum(at, len(left) - 1)]
+        return np.where((at < len(left)) & (following <= self._last), following, end)
+
+    def _counts(self) -> NDArray[np.int64]:
+        """Windows of each episode that are drawn, (E,)."""
+        return np.bincount(self._episode[self._drawn], minlength=len(self.episodes))
 
     def _camera(self, key: str, seen: NDArray[np.int64]) -> Tensor:
         assert self._frames is not None
@@ -258,18 +295,25 @@ def _rows_of(column: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
     return column if len(rows) == len(column) else column[rows]
 
 
-def _targets(dataset: Columns, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """What to imitate at each tick, (n, A): labels where there are any, else actions."""
+def _actions_and_targets(
+    dataset: Columns, rows: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What was played and what to imitate at each tick, (n, A) each; one array where it is the same.
+
+    To imitate are labels where there are any, else actions.
+    """
     signal = dataset.spec.action
-    actions = _rows_of(dataset.column(ACTION), rows)
+    dtype = np.int64 if signal.choices else np.float32
+    actions = np.ascontiguousarray(_rows_of(dataset.column(ACTION), rows), dtype)
     labels = _rows_of(dataset.column("label"), rows)
+    targets = actions
     if labels.size and labels.dtype.kind == "f":
         given = np.isfinite(labels).all(axis=1, keepdims=True)
-        actions = np.where(given, labels, actions)
-    values = np.ascontiguousarray(actions, np.int64 if signal.choices else np.float32)
+        if given.any():
+            targets = np.ascontiguousarray(np.where(given, labels, actions), dtype)
     if not signal.choices:
-        _require_finite(ACTION, values)
-    return values
+        _require_finite(ACTION, targets)
+    return actions, targets
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:

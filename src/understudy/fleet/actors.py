@@ -53,7 +53,7 @@ class PolicyActor:
     width: int = 16  # rows of every batch that the network sees
     precision: Literal["float32", "bfloat16"] = "float32"  # of the network's products
 
-    def build(self, spec: Spec) -> Actor:
+    def build(self, spec: Spec) -> Chunks | Ensemble:
         """Load the policy; raises ValueError listing how it and the world differ."""
         loaded = load_checkpoint(self.checkpoint)
         loaded.policy.spec.require(spec)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
@@ -78,6 +80,7 @@ def windows_of(
     past_end: PastEnd = "left_out",
     group: Group = ALONE,
     frame_bytes: int = 0,
+    taught: NDArray[np.bool_] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
@@ -85,8 +88,8 @@ def windows_of(
     `inputs` are the observations that it sees, all that it can read by default; with a `mirror` the
     images of the episodes are learnt from as well. `batch_size` counts the samples of all processes
     of `group` together. Where decoded frames take more than `frame_bytes` (0: any number) of the
-    disk, they are streamed, see `StreamedFrames`. `progress(done, total)` counts the frames. Raises ValueError where there is
-    nothing that it can read.
+    disk, they are streamed, see `StreamedFrames`. `taught` (ticks,) leaves out ticks of the dataset. `progress(done, total)`
+    counts the frames. Raises ValueError where there is nothing that it can read.
     """
     part = group.part(batch_size)
     keys = tuple(inputs) or readable(config, dataset)
@@ -106,6 +109,7 @@ def windows_of(
     if mirror is not None and mirror != MirrorConfig():
         columns = Mirrored(dataset, mirror)
         episodes = columns.both(range(len(dataset)) if episodes is None else episodes)
+        taught = None if taught is None else np.concatenate([taught, taught])
         if frames is not None:
             frames = MirroredFrames(frames, len(dataset), mirror.mirror_pictures)
     return Windows(
@@ -122,6 +126,7 @@ def windows_of(
         world_size=group.size,
         frames=frames,
         block=block,
+        taught=taught,
     )
 
 

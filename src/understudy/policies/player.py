@@ -139,6 +139,10 @@ class Chunks:
         self._played += info["active"]
         return Decision(command)
 
+    def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
+        """Forget what is left of the chunks in these slots: the world no longer follows them."""
+        self._played[slots] = self.execute
+
 
 @final
 class Ensemble:
@@ -192,3 +196,7 @@ class Ensemble:
             weights = np.exp(-self._decay * (count - 1 - ago))  # i = 0 is the oldest
             command[slot] = np.tensordot(weights / weights.sum(), self._recent[slot, ago, ago], 1)
         return Decision(command)
+
+    def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
+        """Forget the past predictions in these slots: the world no longer follows them."""
+        self._made[slots] = 0

@@ -1,0 +1,149 @@
+"""`understudy dagger POLICY`: rounds of acting, being corrected and learning, with a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import tyro
+
+from understudy.cli.fine_tune import source_of
+from understudy.cli.options import parse
+from understudy.cli.rounds import Rounds, Stopped
+from understudy.cli.rules import Rules
+from understudy.cli.train import Train, defaults_for
+from understudy.config import from_plain, to_plain
+from understudy.data.store import Dataset
+from understudy.learn.dagger import next_seed, require_seeds
+from understudy.learn.gates import Scale
+from understudy.policies import find_policy
+from understudy.policies.base import PolicyConfig
+from understudy.run import Run, versions
+from understudy.tasks import make_task
+from understudy.tasks.base import TaskConfig
+
+C = TypeVar("C", bound=PolicyConfig)
+EXPERT = Path("expert")  # --data where the task's expert shows the demonstrations
+
+HELP = """usage: understudy dagger POLICY --task TASK --run FOLDER [OPTIONS]
+       understudy dagger --resume RUN
+
+Let a policy act, have an expert say what was right in the states that it came to, learn from all of
+it, and again. Begins with the demonstrations in --data, or with --demonstrations of the task's expert.
+
+understudy dagger POLICY --help lists the options; understudy train names the policies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dagger(Generic[C]):
+    """The rules, and how the policy is trained in each round."""
+
+    rules: Rules
+    train: Train[C]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do all rounds, or go on with those of a run that was stopped: `dagger --resume RUN`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if arguments[0] == "--resume":
+        if len(arguments) != 2:
+            raise ValueError("usage: understudy dagger --resume RUN")
+        return _carry_out(Run.open(Path(arguments[1])))
+    name, rest = arguments[0], arguments[1:]
+    options = parsed(name, rest)
+    if options.train.run is None:
+        raise ValueError("--run FOLDER says where to keep the run")
+    _require_possible(name, options)
+    plan = {
+        "dagger": name,
+        "rules": to_plain(options.rules),
+        "arguments": list(rest),
+        "data": str(options.train.data.absolute()) if options.train.data != EXPERT else "",
+        "versions": versions(),
+    }
+    return _carry_out(Run.create(options.train.run, plan))
+
+
+def parsed(name: str, arguments: Sequence[str]) -> Dagger[Any]:
+    """Read the options of `understudy dagger NAME`; training has its own, all data are learnt from."""
+    config = find_policy(name)
+    source = source_of(name, arguments)
+    train: Any = defaults_for(config, arguments, source)
+    return parse(
+        Dagger[config],
+        arguments,
+        f"dagger {name}",
+        f"Teach a policy of the kind {name!r} by correcting it. {config.__doc__}",
+        default=Dagger(
+            rules=Rules(task=tyro.MISSING),
+            train=replace(train, data=EXPERT, held_out=0.0, keep=1),
+        ),
+    )
+
+
+def _carry_out(run: Run) -> int:
+    """All rounds that are not done; everything needed is in the run's folder."""
+    again = f"understudy dagger --resume {run.folder}"
+    with closing(run):
+        plan = run.config
+        where = str(run.folder / "run.json")
+        if not {"dagger", "rules", "arguments", "data"} <= plan.keys():
+            raise ValueError(f"{where} is damaged, or no run of DAgger")
+        rules = from_plain(Rules, plan["rules"], where)
+        name, rest = str(plan["dagger"]), list(plan["arguments"])
+        rounds = Rounds(run, rules, name, lambda: parsed(name, rest).train)
+        try:
+            return rounds.carry_out()
+        except Stopped:
+            return 130  # training has said how to go on
+        except KeyboardInterrupt:
+            print(f"interrupted; what was done is kept. Go on: {again}")
+            return 130
+
+
+def _require_possible(name: str, options: Dagger[Any]) -> None:
+    """Raise ValueError for what would fail later, before there is a run."""
+    rules, train = options.rules, options.train
+    if train.dry_run or train.estimate or train.train_episodes is not None:
+        raise ValueError(
+            "--dry-run, --estimate and --train-episodes are of `understudy train`; try it on the "
+            "demonstrations first"
+        )
+    task = make_task(rules.task)
+    _require_expert(rules, task, has_data=train.data != EXPERT)
+    first = rules.demonstrations
+    if train.data != EXPERT:
+        dataset = Dataset.open(train.data)
+        dataset.spec.require(task.spec)
+        if not len(dataset.selected):
+            raise ValueError(f"{train.data} holds no episodes to begin with")
+        first = next_seed(dataset)
+    require_seeds(rules.dagger, first)
+    spec = task.spec
+    keys = train.inputs or (
+        tuple(spec.observations) if train.policy.reads_cameras else spec.vectors
+    )
+    if keys:
+        train.policy.build(spec.only(keys))
+    if rules.gate in ("safe", "ensemble", "thrifty"):
+        Scale(spec.action)
+
+
+def _require_expert(rules: Rules, task: TaskConfig, has_data: bool) -> None:
+    if rules.gate == "person":
+        from understudy.cli.teleoperate import controls_of
+
+        controls_of(task, rules.hands)
+    elif not task.has_expert:
+        raise ValueError(
+            f"{rules.task} has no expert to correct a policy; --gate person lets a person do it"
+        )
+    if not task.has_expert and not has_data:
+        raise ValueError(
+            f"{rules.task} has no expert to show it first: --data names demonstrations"
+        )
