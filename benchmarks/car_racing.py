@@ -26,10 +26,10 @@ import results
 import torch  # noqa: F401  (its version belongs to the result)
 from pusht import understudy
 
+from understudy.data.formats.car_racing import MIRROR, MIRROR_PICTURES
 from understudy.evaluate.measure import Report
 from understudy.statistics import paired_test, pooled_mean
 from understudy.tasks import make_task
-from understudy.tasks.car_racing import MIRROR, MIRROR_PICTURES
 
 BLIND = "car-racing:observe=state"  # draws nothing
 TASK = "car-racing:hold=2"

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from understudy.data.symmetry import TURNS, Mirror, MirrorConfig
-from understudy.fleet import ExpertActor, Here
-from understudy.spec import ACTION, STATE
-from understudy.tasks import make_task
-from understudy.tasks.car_racing import (
+from understudy.data.formats.car_racing import (
     IMAGE,
     MIRROR_PICTURES,
     MIRROR_STATE,
     STATE_NAMES,
-    CarRacing,
 )
+from understudy.data.symmetry import TURNS, Mirror, MirrorConfig
+from understudy.fleet import ExpertActor, Here
+from understudy.spec import ACTION, STATE
+from understudy.tasks import make_task
+from understudy.tasks.car_racing import CarRacing
 
 GRASS_DIM = 2000 / 6 / 20
 

@@ -8,30 +8,9 @@ from typing import Any, ClassVar, Literal, final
 import gymnasium
 import numpy as np
 
-from understudy.spec import STATE, Signal, Spec
+from understudy.data.formats.car_racing import IMAGE, RATE_HZ, signals
+from understudy.spec import Spec
 from understudy.tasks.base import LEFT_AND_RIGHT, UP_AND_DOWN, Controls, TaskConfig
-
-IMAGE = "observation.image"
-STEPS_HZ = 50.0
-STATE_NAMES = (
-    "speed",
-    "front_left",
-    "front_right",
-    "rear_left",
-    "rear_right",
-    "steering",
-    "yaw_rate",
-)
-# Left and right are alike in it, but for the dashboard's bars and its score.
-MIRROR = ("steer = -steer",)
-MIRROR_STATE = (
-    *MIRROR,
-    "steering = -steering",
-    "yaw_rate = -yaw_rate",
-    *("front_left = front_right", "front_right = front_left"),
-    *("rear_left = rear_right", "rear_right = rear_left"),
-)
-MIRROR_PICTURES = "left-right"
 
 
 @final
@@ -57,25 +36,13 @@ class CarRacing(TaskConfig):
     def __post_init__(self) -> None:
         if self.hold < 1:
             raise ValueError(f"hold is at least 1, got {self.hold}")
-        if not 1 / STEPS_HZ <= self.limit_s < np.inf:
-            raise ValueError(f"limit_s is at least a step of {1 / STEPS_HZ} s, got {self.limit_s}")
+        if not 1 / RATE_HZ <= self.limit_s < np.inf:
+            raise ValueError(f"limit_s is at least a step of {1 / RATE_HZ} s, got {self.limit_s}")
 
     @property
     def spec(self) -> Spec:
         """A picture, or numbers, in; steering (right is positive), gas and brake out."""
-        state = {STATE: Signal((len(STATE_NAMES),), names=STATE_NAMES)}
-        image = {IMAGE: Signal((96, 96, 3), "uint8")}
-        return Spec(
-            observations={
-                **(state if self.observe != "pixels" else {}),
-                **(image if self.observe != "state" else {}),
-            },
-            action=Signal(
-                (3,), names=("steer", "gas", "brake"), low=(-1.0, 0.0, 0.0), high=(1.0, 1.0, 1.0)
-            ),
-            rate_hz=STEPS_HZ / self.hold,
-            task="Drive around the track.",
-        )
+        return signals(self.observe != "state", self.observe != "pixels", RATE_HZ / self.hold)
 
     def build(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Build the world; raises ValueError where Box2D or pygame is not installed."""
