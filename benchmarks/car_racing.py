@@ -35,8 +35,9 @@ BLIND = "car-racing:observe=state"  # draws nothing
 TASK = "car-racing:hold=2"
 LAPS, TRACKS = 20, 100
 SEEDS = [0, 1, 2]
+STEPS = "3000"
 NETWORK = ("--inputs", "observation.image", "--mirror", *MIRROR, "--mirror-pictures", MIRROR_PICTURES,
-           "--threads", "1", "--held-out", "0")  # fmt: skip
+           "--channels", "16", "32", "64", "64", "64", "--threads", "1", "--held-out", "0")  # fmt: skip
 FRAMES = 60  # that are drawn for the timing
 
 
@@ -54,8 +55,29 @@ CASES = {
     "drawing": Case("nothing", "car-racing", seeds=(0,)),
     "expert": Case("nothing", BLIND, seeds=(0,)),
     "expert-25hz": Case("nothing", f"{BLIND},hold=2", seeds=(0,)),
-    "cloning": Case("train", TASK, (*NETWORK, "--steps", "3000")),
-    "dagger": Case("dagger", TASK, (*NETWORK,)),
+    "cloning": Case("train", TASK, (*NETWORK, "--steps", STEPS)),
+    "dagger": Case(
+        "dagger",
+        TASK,
+        (
+            *NETWORK,
+            "--steps",
+            STEPS,
+            "--beta",
+            "zero",
+            "--rounds",
+            "5",
+            "--episodes",
+            "5",
+            "--fine-tune",
+            "--round-steps",
+            "600",
+            "--starts",
+            "5",
+            "--worlds",
+            "5",
+        ),
+    ),
 }
 
 
@@ -116,7 +138,7 @@ def learn(case: Case, seed: int, folder: Path, place: Path) -> float:
     data, log = demonstrations(folder), place / f"{case.learn}.log"
     if (place / "run").exists():
         return understudy(case.learn, "--resume", place / "run", log=log)
-    task = ("--rules.task", case.task) if case.learn == "dagger" else ()
+    task = ("--task", case.task) if case.learn == "dagger" else ()
     return understudy(case.learn, "cnn", *task, "--data", data, "--run", place / "run",
                       *case.options, "--seed", seed, log=log)  # fmt: skip
 

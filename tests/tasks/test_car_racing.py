@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from understudy.data.formats.car_racing import (
     IMAGE,
@@ -63,6 +64,26 @@ def test_the_picture_is_gymnasiums_at_the_edge_of_the_field_and_while_the_camera
             body.position, body.angle = place, angle
         race.t = time_s
         np.testing.assert_array_equal(world._picture.paint(), original(world))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # gymnasium's advice on spaces, not errors
+def test_gymnasiums_own_checker_finds_nothing_in_a_world_with_pictures():
+    check_env(make_task("car-racing").build(), skip_render_check=True)
+
+
+def test_pictures_are_the_same_alone_beside_others_and_in_a_world_that_was_used_before():
+    task = make_task("car-racing:observe=both,limit_s=1,hold=2")
+    seeds = [10_000, 10_001, 10_002]
+    alone = [next(Here(1).rollouts(task, ExpertActor(), [seed])).id for seed in seeds]
+    assert alone == [e.id for e in Here(1).rollouts(task, ExpertActor(), seeds)]
+    assert alone == [e.id for e in Here(3).rollouts(task, ExpertActor(), seeds)]
+
+
+def test_people_see_what_gymnasium_draws_for_them():
+    world = make_task("car-racing").build("rgb_array")
+    world.reset(seed=10_000)
+    assert world.render().shape == (400, 600, 3)
+    assert world.render().std() > 20
 
 
 def test_it_begins_at_rest_at_the_start_with_the_camera_near_and_the_whole_limit_to_go():
