@@ -2,14 +2,15 @@
 
     python benchmarks/car_racing.py --folder runs/car [--only CASE ...] [--seeds SEED ...]
 
-The demonstrations are laps of the expert, from seeds 0 on, at 25 commands a second: 20 of them, and 5, as
-many as the first demonstrations of this kind. The expert is measured on 100 tracks from seed 100,000,
-without pictures; what is learnt on the same tracks, with each of three training seeds. DAgger begins with
-the 5 laps, and in 5 rounds of 5 laps lets the learner drive and learns what the expert would have done,
-each round from the weights of the last; it is compared with cloning those 5 laps. Minutes are the processor time of collecting and training on one thread. What lies in --folder is not
-made again, so that cases and seeds can run apart; the rows of cases that are whole are written.
-`recipe.json` beside each run says how it was trained and at which commit, and a run of another recipe is
-refused. Drawing is timed on frames of the expert's first lap, Gymnasium's picture and ours in turn.
+The demonstrations are laps of the expert, from seeds 0 on, at 25 commands a second: 20 of them, and 5,
+as many as the first demonstrations of this kind. The expert is measured on 100 tracks from seed 100,000,
+without pictures; what is learnt on the same tracks, with each of three training seeds. DAgger begins
+with the 5 laps, and in 5 rounds of 5 laps lets the learner drive and learns what the expert would have
+done, each round from the weights of the last; it is compared with cloning those 5 laps. Minutes are the
+processor time of collecting and training on one thread. What lies in --folder is not made again, so that
+cases and seeds can run apart; the rows of cases that are whole are written. `recipe.json` beside each
+run says how it was trained and at which commit, and a run of another recipe is refused. Drawing is timed
+on frames of the expert's first lap, Gymnasium's picture and ours in turn.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ def minutes_of(name: str, seed: int, folder: Path) -> float:
 
 
 def compared(name: str, mean: float, folder: Path) -> list[results.Row]:
-    """The return as a share of the expert's, and for DAgger the paired test against cloning as many laps, where both are there."""
+    """The share of the expert's return, and for DAgger the paired test against cloning the same laps."""
     rows = []
     expert = report_of(place_of("expert-25hz", 0, folder))
     if expert.exists():

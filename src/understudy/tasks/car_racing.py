@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, final
 import gymnasium
 import numpy as np
 
-from understudy.data.formats.car_racing import IMAGE, RATE_HZ, signals
+from understudy.data.formats.car_racing import RATE_HZ, signals
 from understudy.spec import Spec
 from understudy.tasks.base import LEFT_AND_RIGHT, UP_AND_DOWN, Controls, TaskConfig
 
@@ -50,4 +50,4 @@ class CarRacing(TaskConfig):
             from understudy.tasks.car_racing_world import make_world
         except ModuleNotFoundError as error:
             raise ValueError(str(error)) from error
-        return make_world(self.spec, IMAGE, self.hold, self.limit_s, render_mode)
+        return make_world(self.spec, self.hold, self.limit_s, render_mode)

@@ -1,4 +1,4 @@
-"""What CarRacing-v3 observes, painted without what cannot be seen: the same picture, to the pixel, in a fraction of the time.
+"""What CarRacing-v3 observes, painted without what cannot be seen: the same picture, to the pixel, and sooner.
 
 Gymnasium turns each of 400 patches of grass and 300 tiles of road, one corner after another, opens a font
 for every picture and fills 1000 x 800 pixels three times over. Here all corners are turned at once, and

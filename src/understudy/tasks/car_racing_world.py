@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from understudy.data.formats.car_racing import IMAGE
 from understudy.spec import STATE, Spec
 from understudy.tasks import gym
 from understudy.tasks.box2d import car_racing
@@ -20,8 +21,8 @@ from understudy.tasks.car_racing_picture import Picture
 class CarRacingWorld(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Holds each command for `hold` steps and shows a picture, the dashboard's numbers, or both."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], spec: Spec, image_key: str, hold: int) -> None:
-        RecordConstructorArgs.__init__(self, spec=spec, image_key=image_key, hold=hold)
+    def __init__(self, env: gymnasium.Env[Any, Any], spec: Spec, hold: int) -> None:
+        RecordConstructorArgs.__init__(self, spec=spec, hold=hold)
         super().__init__(env)
         self.signals = spec
         self.observation_space = gym.observation_space(spec)
@@ -29,8 +30,9 @@ class CarRacingWorld(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArg
         self._low, self._high = (
             np.array(limits, np.float32) for limits in (spec.action.low, spec.action.high)
         )
-        self._image_key, self._hold = image_key, hold
-        self._race: car_racing.CarRacing = env.unwrapped  # pyright: ignore[reportAttributeAccessIssue]  (made by `make_world`)
+        self._hold = hold
+        race: Any = env.unwrapped
+        self._race: car_racing.CarRacing = race
         self._picture = Picture(self._race)
         _draw_only_for_people(self._race)
 
@@ -67,14 +69,12 @@ class CarRacingWorld(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArg
         seen: dict[str, NDArray[Any]] = {}
         if STATE in self.signals.observations:
             seen[STATE] = _dashboard(self._race.car)
-        if self._image_key in self.signals.observations:
-            seen[self._image_key] = self._picture.paint()
+        if IMAGE in self.signals.observations:
+            seen[IMAGE] = self._picture.paint()
         return seen
 
 
-def make_world(
-    spec: Spec, image_key: str, hold: int, limit_s: float, render_mode: str | None
-) -> CarRacingWorld:
+def make_world(spec: Spec, hold: int, limit_s: float, render_mode: str | None) -> CarRacingWorld:
     """Build the world; episodes end after `limit_s` at the latest."""
     env = gymnasium.make(
         "CarRacing-v3",
@@ -82,7 +82,7 @@ def make_world(
         max_episode_steps=round(limit_s * car_racing.FPS),
         disable_env_checker=True,
     )
-    return CarRacingWorld(env, spec, image_key, hold)
+    return CarRacingWorld(env, spec, hold)
 
 
 def _dashboard(car: Any) -> NDArray[np.float32]:
