@@ -14,6 +14,7 @@ from understudy.tasks import TASKS, find_task, make_task
 # Expert at least, random at most: mean score over 20 starts, with room for chance.
 SCORES = {
     "mountain-car": (-130.0, -195.0),
+    "car-racing": (70.0, 40.0),
     "cart-pole": (499.0, 60.0),
     "pusht": (None, 0.35),
     "kuka-sliders": (-10.0, -200.0),
@@ -22,6 +23,7 @@ SCORES = {
     "two-arm-transfer": (1.0, 0.2),
 }
 VARIANTS = {
+    "car-racing": ("car-racing:observe=state,limit_s=3",),
     "kuka-sliders": ("kuka-sliders:trace=circle,seconds=1",),
     "panda-grasp": ("panda-grasp:pose=random,noise_m=0.01,limit_s=4",),
     "panda-trace": ("panda-trace:curve=circle,spacing_m=0.01",),

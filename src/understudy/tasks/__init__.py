@@ -11,6 +11,7 @@ from understudy.tasks.base import TaskConfig
 
 TASKS: dict[str, str] = {
     "mountain-car": "understudy.tasks.mountain_car:MountainCar",
+    "car-racing": "understudy.tasks.car_racing:CarRacing",
     "cart-pole": "understudy.tasks.cart_pole:CartPole",
     "kuka-sliders": "understudy.tasks.kuka_sliders:KukaSliders",
     "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",

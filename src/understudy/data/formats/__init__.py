@@ -11,6 +11,7 @@ GROUP_OUT = "understudy.exports"
 
 # name -> where the function lives that imports it; it is looked up when it is asked for.
 FORMATS: dict[str, str] = {
+    "car-racing": "understudy.data.formats.car_racing:import_folder",
     "grasp-sheet": "understudy.data.formats.grasp_sheet:import_folder",
     "ik-json": "understudy.data.formats.ik_json:import_folder",
     "text-table": "understudy.data.formats.text_table:import_folder",
@@ -40,6 +41,8 @@ def detect(path: Path) -> str | None:
         return "zarr"
     if path.suffix == ".xlsx" or (path.is_dir() and any(path.glob("*.xlsx"))):
         return "grasp-sheet"
+    if path.suffix in (".pkl", ".pickle"):
+        return "car-racing"
     listed = [path] if path.suffix == ".json" else path.glob("*.json") if path.is_dir() else []
     if any(_begins_a_list(file) for file in listed):
         return "ik-json"
