@@ -14,6 +14,7 @@ VERBS = {
     "data": "look at demonstrations, or bring them in from another format",
     "collect": "record an expert's demonstrations of a task",
     "train": "learn a policy from demonstrations",
+    "gail": "learn by trying what an expert cannot be told from",
     "evaluate": "measure a policy on starts that it has not seen, and write a report",
     "export": "write a policy as LeRobot keeps its own",
     "demo": "all of it on mountain-car, in about a minute",
