@@ -214,3 +214,9 @@ def test_it_goes_on_from_a_report_to_the_same_bits():
 def test_values_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PpoConfig(**wrong)
+
+
+def test_a_policy_that_tells_tasks_apart_is_refused():
+    policy = fresh(replace(SMALL, tasks=("pull", "push")), CORRIDOR, seed=0)
+    with pytest.raises(ValueError, match="one task is tried at a time"):
+        next(improve(policy, CorridorTask(terminates=True), PpoConfig(), OwnReward()))

@@ -216,8 +216,10 @@ def _introduce(
     )
     recipe = RECIPES.get(str(plan["task"]).partition(":")[0])
     if recipe is None or not recipe.needs:
+        known = [recipe.needs for recipe in RECIPES.values() if recipe.needs]
         print(
-            "how many steps this task needs is not known; tasks of its size took 10,000 to 1,000,000"
+            f"how many steps {plan['task']} needs is not known; {plural(len(known), 'task')} with a "
+            f"preset needed {min(known):,} to {max(known):,}"
         )
     elif not (plan["from"] or plan["gail"]["clone_steps"]):
         known = f"{plan['task']} needed {recipe.needs:,} steps with its preset"

@@ -195,6 +195,10 @@ def improve(
     Raises ValueError for a policy without a distribution, and DivergedError.
     """
     require_stochastic(policy)
+    if policy.config.tasks:
+        raise ValueError(
+            f"one task is tried at a time, the policy tells apart {policy.config.tasks}"
+        )
     with Practice(policy, task, config.worlds, config.steps_per_round, config.seed) as practice:
         yield from _Improvement(policy, practice, config, reward, adapts, resume).reports()
 

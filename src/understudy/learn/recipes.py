@@ -35,5 +35,30 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             },
             needs=15_000,
         ),
+        "mountain-car": Recipe(
+            policy=SMALL,
+            gail={"updates": 16, "discriminator_rate": 5e-3, "penalty": 1.0},
+            practice={
+                "steps": 190_000,
+                "steps_per_round": 2000,
+                "epochs": 6,
+                "learning_rate": 3e-3,
+            },
+        ),
+        "pendulum": Recipe(
+            policy=SMALL,
+            gail={
+                "method": "airl",
+                "updates": 16,
+                "discriminator_rate": 3e-3,
+                "penalty": 1.0,
+            },
+            practice={"steps": 150_000, "learning_rate": 3e-3, "discount": 0.9},
+        ),
+        "hopper": Recipe(
+            policy=SMALL,
+            gail={"updates": 16, "penalty": 10.0},
+            practice={"steps": 1_000_000, "steps_per_round": 4096, "learning_rate": 6e-4},
+        ),
     }
 )
