@@ -2,7 +2,7 @@
 
     python benchmarks/mountain_car_gail.py
 
-From the expert's first 20 demonstrations, with the recipe for the task; `steps` are all that were taken. The
+From the expert's first 100 demonstrations, with the recipe for the task; `steps` are all that were taken. The
 rows join those of DAgger on the same task.
 """
 
@@ -26,7 +26,7 @@ from understudy.tasks import make_task
 SEEDS = [0, 1, 2]
 STARTS = range(100_000, 101_000)
 NAME = "mountain_car_dagger"
-CASE = Case("mountain-car", "mlp", 20, -125.0)
+CASE = Case("mountain-car", "mlp", 100, -125.0)
 
 
 def main() -> None:

@@ -37,11 +37,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "mountain-car": Recipe(
             policy=SMALL,
-            gail={"updates": 16, "discriminator_rate": 5e-3, "penalty": 1.0},
+            gail={"updates": 32, "discriminator_rate": 5e-3, "penalty": 1.0},
             practice={
                 "steps": 190_000,
                 "steps_per_round": 2000,
-                "epochs": 6,
+                "epochs": 10,
                 "learning_rate": 3e-3,
             },
         ),
