@@ -16,7 +16,7 @@ SCORES = {
     "mountain-car": (-130.0, -195.0),
     "cart-pole": (499.0, 60.0),
     "pusht": (None, 0.35),
-    "hopper": (250.0, 60.0),
+    "hopper": (500.0, 60.0),
     "kuka-sliders": (-10.0, -200.0),
     "pendulum": (-250.0, -800.0),
     "panda-grasp": (1.0, 0.3),
