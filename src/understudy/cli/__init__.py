@@ -15,6 +15,7 @@ VERBS = {
     "collect": "record an expert's demonstrations of a task",
     "train": "learn a policy from demonstrations",
     "dagger": "let a policy act, have an expert correct it, learn from that, in rounds",
+    "gail": "learn by trying what an expert cannot be told from",
     "evaluate": "measure a policy on starts that it has not seen, and write a report",
     "export": "write a policy as LeRobot keeps its own",
     "demo": "all of it on mountain-car, in about a minute",

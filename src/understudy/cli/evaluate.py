@@ -34,7 +34,8 @@ HELP = """usage: understudy evaluate ACTOR --task TASK [OPTIONS]
 
 Measure how good an actor is on starts that nothing was chosen on, and write a report.
 
-ACTOR is a run folder (its newest checkpoint), a checkpoint folder, `expert` or `random`.
+ACTOR is a run folder (its newest checkpoint), a checkpoint folder, `expert`, `random`, or a zip of
+stable-baselines3.
 `--against` measures a second actor on the same starts and tests the difference.
 
 understudy evaluate ACTOR --help lists the options."""
@@ -133,6 +134,12 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
         raise ValueError(
             f"{name} does not exist; an actor is a run folder, a checkpoint folder, expert or random"
         )
+    if Path(name).suffix == ".zip":
+        from understudy.policies.stable_baselines import StableBaselinesActor
+
+        other = StableBaselinesActor(path=Path(name))
+        other.build(task.spec)
+        return other
     config = PolicyActor(
         checkpoint=find_checkpoint(Path(name)),
         player=options.player,

@@ -43,7 +43,7 @@ def follow(
         files = state_files(report.state)
         run.save(report.step, config["policy"], policy, weights, files, keep=keep)
 
-    with _bar() as bar, _interruptible() as interrupted:
+    with _bar() as bar, interruptible() as interrupted:
         trains = any(p.requires_grad for p in policy.parameters())
         line = bar.add_task("", total=learning.steps, loss="", visible=trains)
         for last in reports:
@@ -67,7 +67,7 @@ def follow(
 
 def accompany(reports: Iterator[supervised.Progress]) -> int:
     """Train along with the process that keeps the run."""
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         try:
             for _ in reports:
                 pass
@@ -117,7 +117,7 @@ def _bar() -> Progress:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[int]]:
+def interruptible() -> Iterator[list[int]]:
     """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts."""
     received: list[int] = []
 

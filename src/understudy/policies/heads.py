@@ -121,7 +121,8 @@ class Choices(Head):
 
     def distribution(self, features: Tensor) -> distributions.Distribution:
         """Return the distribution of (B, H, A) choices."""
-        return distributions.Independent(distributions.Categorical(logits=self.logits(features)), 2)
+        choices = distributions.Categorical(logits=self.logits(features), validate_args=False)
+        return distributions.Independent(choices, 2, validate_args=False)
 
 
 @final
@@ -183,7 +184,9 @@ class Mixture(Head):
             normal.mean * scale + offset, normal.stddev * scale, validate_args=False
         )
         return distributions.MixtureSameFamily(
-            distributions.Categorical(logits=weights), distributions.Independent(component, 2)
+            distributions.Categorical(logits=weights, validate_args=False),
+            distributions.Independent(component, 2, validate_args=False),
+            validate_args=False,
         )
 
     def _parts(self, features: Tensor) -> tuple[Tensor, distributions.Normal]:

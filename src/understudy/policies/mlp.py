@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, final
 
-from torch import Tensor
+from torch import Tensor, distributions
 
 from understudy.data.windows import Batch, Windows
 from understudy.nn.perceptron import perceptron
 from understudy.nn.vision import VisionConfig
 from understudy.policies.base import Policy, PolicyConfig, Preset
-from understudy.policies.heads import Error, regression
+from understudy.policies.heads import Choices, Error, regression
 from understudy.policies.observe import Observations
 from understudy.spec import Spec
 
@@ -88,6 +88,12 @@ class Mlp(Policy):
     def predict(self, observations: Mapping[str, Tensor], noise: Tensor) -> Tensor:
         """Return the most likely choices, or the regressed actions, (B, H, A)."""
         return self.head.actions(self._features(observations), noise)
+
+    def distribution(self, observations: Mapping[str, Tensor]) -> distributions.Distribution:
+        """Return the distribution of choices; raises TypeError where actions are regressed."""
+        if not isinstance(self.head, Choices):
+            raise TypeError("an mlp regresses continuous actions: there is no distribution")
+        return self.head.distribution(self._features(observations))
 
     def _features(self, observations: Mapping[str, Tensor]) -> Tensor:
         return self.network(self.input(observations).flatten(1))  # (B, width)

@@ -46,6 +46,15 @@ class VectorInput(nn.Module):
             elif isinstance(encoder, Normalizer):
                 fit(encoder, windows.statistics(key))
 
+    @torch.no_grad()
+    def adapt(self, mean: Tensor, deviation: Tensor) -> None:
+        """Normalise by other moments, of all vectors side by side (D,); encodings by bins stay as they are."""
+        parts = zip(self.encoders, mean.split(self.sizes), deviation.split(self.sizes), strict=True)
+        for encoder, offset, scale in parts:
+            if isinstance(encoder, Normalizer):
+                encoder.offset.copy_(offset)
+                encoder.scale.copy_(scale)
+
     def forward(self, observations: Mapping[str, Tensor]) -> list[Tensor]:
         """Return one (B, K, *) for each vector from {key: (B, K, *shape)}."""
         return [

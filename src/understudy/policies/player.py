@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from understudy.actor import Decision
 from understudy.data.windows import TASK, TICK
 from understudy.policies.base import Policy
+from understudy.policies.stochastic import Likelihood, require_stochastic
+
+BLOCK = 64  # ticks whose noise is drawn at once
 
 
 @final
@@ -68,22 +71,84 @@ class _Predictor:
         self._chunks[slots] += 1
         return np.concatenate(parts)
 
-    def _predict(self, slots: NDArray[np.int64]) -> NDArray[Any]:
+    def windows(self, slots: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """Return what at most `width` slots (n,) saw last, {key: (width, K, *shape)}, padded."""
         padded = np.concatenate([slots, np.repeat(slots[:1], self.width - len(slots))])
+        observations = {
+            key: torch.from_numpy(history[padded]).to(self.device)
+            for key, history in self._history.items()
+        }
+        observations[TASK] = torch.full((self.width,), self._task, device=self.device)
+        return observations
+
+    def _predict(self, slots: NDArray[np.int64]) -> NDArray[Any]:
         shape = self.policy.noise_shape
         noise = np.zeros((self.width, *shape), np.float32)
         if noise.size:
             for row, slot in enumerate(slots):
                 stream = np.random.default_rng([int(self._seeds[slot]), int(self._chunks[slot])])
                 noise[row] = stream.standard_normal(shape, np.float32)
-        observations = {
-            key: torch.from_numpy(history[padded]).to(self.device)
-            for key, history in self._history.items()
-        }
-        observations[TASK] = torch.full((self.width,), self._task, device=self.device)
         with torch.inference_mode():
-            chunk = self.policy.predict(observations, torch.from_numpy(noise).to(self.device))
+            chunk = self.policy.predict(
+                self.windows(slots), torch.from_numpy(noise).to(self.device)
+            )
         return chunk[: len(slots)].cpu().numpy()
+
+
+@final
+class Samples:
+    """Draws each action from the policy's distribution, for learning by trying.
+
+    A slot's noise comes from (stream, seed), so that two trainings that meet the same start draw
+    differently. Raises ValueError for a policy that gives no distribution of one action.
+    """
+
+    requests = ()
+
+    def __init__(
+        self,
+        policy: Policy,
+        width: int = 1,
+        stream: int = 0,
+        source: str = "policy",
+        task: str = "",
+    ) -> None:
+        self.source, self._stream = source, stream
+        self._distribution = require_stochastic(policy).distribution
+        self._signal = policy.spec.action
+        self._likelihood = Likelihood(self._signal)
+        self._predictor = _Predictor(policy, width, task)
+        self._generators: dict[int, np.random.Generator] = {}
+        self._noise = np.zeros((0, BLOCK, self._likelihood.draws), np.float32)  # (N, BLOCK, draws)
+
+    def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
+        """Begin new episodes in the marked slots, each with noise of its own."""
+        self._predictor.reset(slots, seeds)
+        if not len(self._noise):
+            self._noise = np.zeros((len(slots), *self._noise.shape[1:]), np.float32)
+        for slot in map(int, np.flatnonzero(slots)):
+            self._generators[slot] = np.random.default_rng([self._stream, int(seeds[slot])])
+            self._generators[slot].standard_normal(out=self._noise[slot], dtype=np.float32)
+
+    def act(
+        self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
+    ) -> Decision:
+        """Return one draw for each active slot."""
+        self._predictor.see(observations, info)
+        active, width = np.flatnonzero(info["active"]), self._predictor.width
+        at = info["tick"] % BLOCK
+        for slot in active[(at[active] == 0) & (info["tick"][active] > 0)]:
+            self._generators[slot].standard_normal(out=self._noise[slot], dtype=np.float32)
+        command = np.zeros((len(self._noise), *self._signal.shape), self._signal.dtype)
+        for start in range(0, len(active), width):
+            slots = active[start : start + width]
+            noise = np.zeros((width, self._noise.shape[2]), np.float32)
+            noise[: len(slots)] = self._noise[slots, at[slots]]
+            with torch.inference_mode():
+                distribution = self._distribution(self._predictor.windows(slots))
+                drawn = self._likelihood.draw(distribution, torch.from_numpy(noise))
+            command[slots] = drawn[: len(slots)].numpy().reshape(len(slots), *self._signal.shape)
+        return Decision(command)
 
 
 @final

@@ -13,9 +13,11 @@ TASKS: dict[str, str] = {
     "mountain-car": "understudy.tasks.mountain_car:MountainCar",
     "car-racing": "understudy.tasks.car_racing:CarRacing",
     "cart-pole": "understudy.tasks.cart_pole:CartPole",
+    "hopper": "understudy.tasks.hopper:Hopper",
     "kuka-sliders": "understudy.tasks.kuka_sliders:KukaSliders",
     "panda-grasp": "understudy.tasks.panda_grasp:PandaGrasp",
     "panda-trace": "understudy.tasks.panda_trace:PandaTrace",
+    "pendulum": "understudy.tasks.pendulum:Pendulum",
     "pusht": "understudy.tasks.pusht:PushT",
     "two-arm-transfer": "understudy.tasks.two_arm_transfer:TwoArmTransfer",
 }

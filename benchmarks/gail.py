@@ -1,0 +1,231 @@
+"""GAIL against imitation 1.0.1: the return that is reached, and how soon, with and without cloning first.
+
+    python benchmarks/gail.py --imitation PYTHON [--only CASE ...]
+
+Five training seeds learn from the expert's first demonstrations with the task's recipe. After each round the
+likeliest actions are played from 20 starts (seeds 10,000 to 10,019), which no clock counts; seconds and steps
+are those until these reach the target, seconds of one processor, on one thread. `return` is that at the end
+of the recipe, over 200 starts from seed 100,000, the expert's over the same. PYTHON has imitation: three of
+its trainings, from the same demonstrations and looked at alike, are timed to the same target; ratio is their
+median over ours, its range from the slowest of ours against the fastest of theirs to the reverse. `-cloned`
+begins with cloning for 1000 steps, whose time counts. A seed that never reaches the target counts with all
+its time, and lowers `reached`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import results
+import torch
+from numpy.typing import NDArray
+
+from understudy.data.store import Dataset
+from understudy.episode import Episode
+from understudy.fleet import ExpertActor, Here
+from understudy.learn.gail import GailConfig, begun, gail
+from understudy.learn.ppo import PpoConfig
+from understudy.learn.recipes import RECIPES
+from understudy.policies import find_policy
+from understudy.policies.base import Policy
+from understudy.policies.player import Chunks
+from understudy.rollout import rollouts
+from understudy.spec import STATE
+from understudy.statistics import pooled_mean, rate
+from understudy.tasks import make_task
+
+SEEDS = [0, 1, 2, 3, 4]
+THEIR_SEEDS = [0, 1, 2]
+LOOKS = range(10_000, 10_020)
+STARTS = range(100_000, 100_200)
+CHILD = Path(__file__).parent / "peers" / "imitation_gail.py"
+CLONED = {"clone_steps": 1000}
+CAREFUL = {"critic_rounds": 2, "learning_rate": 3e-4}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task, and what is called enough."""
+
+    task: str
+    policy: str
+    demonstrations: int
+    target: float
+    environment: str = ""  # imitation's name of it; "": it is not compared
+    their_steps: int = 300_000
+    cloned: bool = False
+
+
+CASES = {
+    "cart-pole": Case("cart-pole", "mlp", 20, 475.0, "CartPole-v1"),
+    "cart-pole-cloned": Case("cart-pole", "mlp", 20, 475.0, cloned=True),
+    "pendulum": Case("pendulum", "gaussian", 25, -400.0, "Pendulum-v1"),
+    "pendulum-cloned": Case("pendulum", "gaussian", 25, -400.0, cloned=True),
+    "hopper": Case("hopper", "gaussian", 20, 2000.0),
+    "hopper-cloned": Case("hopper", "gaussian", 20, 2000.0, cloned=True),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    seconds: float  # to the target, or all
+    steps: int
+    reached: bool
+    returns: NDArray[np.float64]  # at the end
+
+
+def shown(case: Case, folder: Path) -> Dataset:
+    """The expert's episodes from seed 0 on."""
+    place, task = folder / f"{case.task}-{case.demonstrations}", make_task(case.task)
+    if place.exists():
+        return Dataset.open(place)
+    dataset = Dataset.create(place, task.spec)
+    for episode in Here().rollouts(task, ExpertActor(), range(case.demonstrations)):
+        dataset.append(episode)
+    return dataset
+
+
+def returns(policy: Policy, task: str, starts: range) -> NDArray[np.float64]:
+    """Returns of the likeliest actions."""
+    worlds = [make_task(task).build() for _ in range(20)]
+    episodes = rollouts(worlds, Chunks(policy, width=20), starts)
+    return np.array([episode.rewards.sum() for episode in episodes], np.float64)
+
+
+def learnt(case: Case, dataset: Dataset, seed: int) -> Run:
+    """Train once with the recipe."""
+    recipe, task = RECIPES[case.task], make_task(case.task)
+    config = GailConfig(**{**recipe.gail, **(CLONED if case.cloned else {})})
+    practice = PpoConfig(**{**recipe.practice, **(CAREFUL if case.cloned else {}), "seed": seed})
+    kind = find_policy(case.policy)
+    fields = {key: value for key, value in recipe.policy.items() if hasattr(kind(), key)}
+    began = time.process_time()
+    policy = begun(kind(**fields), dataset, config, seed)
+    spent = time.process_time() - began
+    enough: tuple[float, int] | None = None
+    steps = 0
+    if case.cloned and returns(policy, case.task, LOOKS).mean() >= case.target:
+        enough = (spent, 0)
+    reports = gail(policy, dataset, task, config, practice, adapts=not case.cloned)
+    while True:
+        began = time.process_time()
+        report = next(reports, None)
+        spent += time.process_time() - began
+        if report is None:
+            break
+        steps = report.step
+        if enough is None and returns(policy, case.task, LOOKS).mean() >= case.target:
+            enough = (spent, steps)
+    seconds, needed = enough or (spent, steps)
+    print(
+        f"{case.task} seed {seed}: {seconds:.1f} s, {needed:,} steps, reached {enough is not None}"
+    )
+    return Run(seconds, needed, enough is not None, returns(policy, case.task, STARTS))
+
+
+def theirs(case: Case, dataset: Dataset, python: str, folder: Path) -> list[float]:
+    """Seconds that imitation takes to the same target."""
+    file = folder / f"{case.task}.npz"
+    episodes: list[Episode] = [dataset[i] for i in range(len(dataset))]
+    seen = [
+        row
+        for episode in episodes
+        for row in (np.asarray(episode.observations[STATE]), _last(episode)[None])
+    ]
+    np.savez(
+        file,
+        observations=np.concatenate(seen),
+        actions=np.concatenate([episode.actions for episode in episodes]),
+        lengths=[len(episode) for episode in episodes],
+        terminated=[episode.terminated for episode in episodes],
+    )
+    found = []
+    for seed in THEIR_SEEDS:
+        asked = {
+            "environment": case.environment,
+            "demonstrations": str(file),
+            "target": case.target,
+            "steps": case.their_steps,
+            "first_start": LOOKS.start,
+            "seed": seed,
+        }
+        ran = subprocess.run(
+            [python, str(CHILD), json.dumps(asked)], capture_output=True, text=True, check=False
+        )
+        if ran.returncode:
+            raise RuntimeError(f"imitation failed: {ran.stderr[-2000:]}")
+        answer = json.loads(ran.stdout.splitlines()[-1])
+        print(f"imitation, {case.task} seed {seed}: {answer}")
+        found.append(float(answer["seconds"]))
+    return found
+
+
+def _last(episode: Episode) -> NDArray[np.float32]:
+    assert episode.final_observation is not None
+    return np.asarray(episode.final_observation[STATE])
+
+
+def rows_of(name: str, folder: Path, python: str) -> list[results.Row]:
+    """The rows of one case."""
+    case = CASES[name]
+    dataset = shown(case, folder)
+    runs = [learnt(case, dataset, seed) for seed in SEEDS]
+    ours = [run.seconds for run in runs]
+    task = make_task(case.task)
+    expert = [e.rewards.sum() for e in Here().rollouts(task, ExpertActor(), STARTS)]
+    rows = [
+        results.estimate_row(
+            name, "return", pooled_mean([r.returns for r in runs]), "return", SEEDS
+        ),
+        results.estimate_row(
+            name, "return_of_expert", pooled_mean([np.array(expert)]), "return", []
+        ),
+        results.estimate_row(name, "reached", rate([run.reached for run in runs]), "share", SEEDS),
+        results.median_row(name, "seconds_to_return", ours, "s", SEEDS),
+        results.median_row(name, "steps_to_return", [run.steps for run in runs], "steps", SEEDS),
+    ]
+    if case.environment and python:
+        peer = theirs(case, dataset, python, folder)
+        ratio = median(peer) / median(ours)
+        rows += [
+            results.median_row(name, "imitation_seconds", peer, "s", THEIR_SEEDS),
+            results.Row(
+                case=name,
+                metric="ratio_to_imitation",
+                value=ratio,
+                low=min(peer) / max(ours),
+                high=max(peer) / min(ours),
+                n=len(runs),
+                unit="ratio",
+                seeds=SEEDS,
+            ),
+        ]
+    return rows
+
+
+def main() -> None:
+    """Measure what is asked for and write the rows."""
+    parser = argparse.ArgumentParser(description="GAIL")
+    parser.add_argument("--imitation", default="", help="a Python that has imitation 1.0.1")
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    command = "python benchmarks/gail.py --imitation PYTHON"
+    with tempfile.TemporaryDirectory() as folder:
+        for name in given.only:
+            rows = rows_of(name, Path(folder), given.imitation)
+            results.write("gail", command, rows, list(CASES))
+
+
+if __name__ == "__main__":
+    main()

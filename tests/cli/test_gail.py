@@ -1,0 +1,109 @@
+"""The terminal's way to learn by trying: begun, stopped, gone on with, refused."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from understudy.cli import main as understudy_main
+from understudy.data.store import Dataset
+from understudy.fleet import ExpertActor, Here
+from understudy.run import checkpoints
+from understudy.tasks import make_task
+
+OPTIONS = ("--task", "cart-pole", "--steps", "3000", "--steps-per-round", "200", "--epochs", "2",
+           "--updates", "2", "--width", "16", "--checkpoints", "30")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    task = make_task("cart-pole")
+    made = Dataset.create(tmp_path_factory.mktemp("gail") / "data", task.spec)
+    for episode in Here().rollouts(task, ExpertActor(), range(3)):
+        made.append(episode)
+    made.close()
+    return made.folder
+
+
+def understudy(*arguments):
+    return [sys.executable, "-m", "understudy", *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(understudy(*arguments), capture_output=True, text=True, check=False)
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(data, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = run("gail", "mlp", "--data", data, "--run", whole, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"too few: cart-pole needed [\d,]+ steps", done.stdout)
+    process = subprocess.Popen(
+        understudy("gail", "mlp", "--data", data, "--run", broken, *OPTIONS),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not any((broken / "checkpoints").glob("0*")):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    resumed = run("gail", "--resume", broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from step" in resumed.stdout
+    for name in ("model.safetensors", "training.safetensors"):
+        before, after = (load_file([*checkpoints(run)][-1] / name) for run in (whole, broken))
+        assert before.keys() == after.keys()
+        assert all(before[key].equal(after[key]) for key in before)
+    rows = [json.loads(line) for line in (broken / "metrics.jsonl").read_text().splitlines()]
+    steps = [row["step"] for row in rows]
+    assert steps == sorted(set(steps))
+    assert {"return", "length", "success", "accuracy", "steps_per_s"} <= rows[0].keys()
+    assert (
+        run("evaluate", whole, "--task", "cart-pole", "--episodes", 3, "--videos", 0).returncode
+        == 0
+    )
+
+
+def test_it_begins_with_a_policy_that_was_trained_before(data, tmp_path, capsys):
+    train = ("train", "mlp", "--data", data, "--run", tmp_path / "cloned", "--steps", 50,
+             "--width", 16, "--held-out", 0)  # fmt: skip
+    assert understudy_main([str(word) for word in train]) == 0
+    go_on = ("gail", "mlp", "--data", data, "--task", "cart-pole", "--run", tmp_path / "run",
+             "--from", tmp_path / "cloned", "--steps", 300)  # fmt: skip
+    assert understudy_main([str(word) for word in go_on]) == 0
+    plan = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert plan["config"]["width"] == 16
+    assert plan["from"]["fingerprint"]
+    scales = [
+        load_file([*checkpoints(tmp_path / name)][-1] / "model.safetensors")
+        for name in ("cloned", "run")
+    ]
+    key = "input.vectors.encoders.0.scale"
+    assert scales[0][key].equal(scales[1][key])  # what was cloned keeps its normalisers
+    assert not scales[0]["head.last.weight"].equal(scales[1]["head.last.weight"])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("mlp", "--task", "mountain-car"), "do not fit together"),
+        (("gaussian", "--task", "cart-pole", "--horizon", "4"), "with horizon 1"),
+        (("act", "--task", "cart-pole"), "take gaussian"),
+        (("mlp", "--task", "cart-pole", "--preset", "cart-pol"), "Did you mean 'cart-pole'"),
+        (("mlp", "--task", "cart-pole", "--from", "nowhere"), "nowhere holds no checkpoint"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_there_is_a_run(
+    data, tmp_path, capsys, words, complaint
+):
+    folder = tmp_path / "run"
+    code = understudy_main(["gail", *words, "--data", str(data), "--run", str(folder)])
+    assert code == 2
+    assert complaint in capsys.readouterr().err
+    assert not folder.exists()
