@@ -123,6 +123,12 @@ def test_takes_of_worker_processes_are_placed_without_encoding_again(tmp_path, m
     assert any("cleared away" in words for words in reopened.problems)
 
 
+def test_a_dataset_of_a_single_workers_take_is_whole(tmp_path):
+    with Dataset.create(tmp_path / "set", CAMERAS) as dataset:
+        dataset.append(_record_in_a_worker(dataset.workshop(), 0))
+    assert verify(tmp_path / "set") == []
+
+
 def test_a_damaged_worker_take_is_refused(tmp_path):
     dataset = Dataset.create(tmp_path / "set", CAMERAS)
     episode = _record_in_a_worker(dataset.workshop(), 0)

@@ -94,7 +94,7 @@ def test_a_curve_is_read_from_a_file_and_followed(tmp_path):
 def test_a_point_out_of_reach_is_refused_by_its_number(tmp_path):
     file = tmp_path / "line.txt"
     file.write_text("0.4 0 0.4\n0.9 0 0.9\n")
-    with pytest.raises(ValueError, match="point .* is out of reach by"):
+    with pytest.raises(RuntimeError, match="ValueError: point .* is out of reach by"):
         shown(f"curve=file,file={file}", [10_000])
 
 

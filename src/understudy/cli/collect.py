@@ -40,7 +40,7 @@ class Collect:
     """What hands do, from a file in the place of a window: a JSON list of [moment, what, name, value], such as
     [0, "down", "q"] or [3, "slide", "x", 0.5]."""
     keep: Literal["all", "successes"] = "successes"
-    """Which episodes are kept."""
+    """Which episodes are kept; where a task does not judge, all are."""
     ground: FleetOptions = field(default_factory=FleetOptions)
     codec: Literal["h264", "av1"] = "h264"
     """Of the videos, where the task has cameras."""
@@ -88,9 +88,10 @@ def main(arguments: Sequence[str]) -> int:
     seeds = range(options.seed, options.seed + options.episodes)
     workshop = dataset.workshop() if task.spec.cameras else None
     results = options.ground.build().play(task, ExpertActor(), seeds, whole, workshop)
-    lengths, successes = _record(results, dataset, options)
+    episodes, judged = _record(results, dataset, options)
+    went = f", {sum(judged)} succeeded" if judged else ""
     print(
-        f"{plural(len(lengths), 'episode')} played, {successes} succeeded; {options.out} now holds "
+        f"{plural(episodes, 'episode')} played{went}; {options.out} now holds "
         f"{plural(len(dataset), 'episode')}, {plural(int(dataset.lengths.sum()), 'tick')}"
     )
     return 0
@@ -141,20 +142,21 @@ def _dataset(options: Collect, spec: Spec) -> Dataset:
 
 def _record(
     results: Iterator[Episode | Lost], dataset: Dataset, options: Collect
-) -> tuple[list[int], int]:
-    """Append what is to be kept; returns the lengths of all episodes and how many succeeded."""
-    lengths: list[int] = []
-    successes = 0
+) -> tuple[int, list[bool]]:
+    """Append what is to be kept; returns how many were played, and what the world judged of them."""
+    episodes, kept = 0, 0
+    judged: list[bool] = []
     for result in track(results, f"collecting {options.task}", total=options.episodes):
         if isinstance(result, Lost):
             print(f"seed {result.seed} is lost after {result.attempts} attempts: {result.reason}")
             continue
-        lengths.append(len(result))
-        successes += bool(result.success)
-        if options.keep == "all" or result.success:
+        episodes += 1
+        judged += [] if result.success is None else [result.success]
+        if options.keep == "all" or result.success is not False:
             dataset.append(result)
+            kept += 1
         else:
             dataset.discard(result)
-    if options.keep == "successes" and not successes:
-        raise RuntimeError(f"none of {plural(len(lengths), 'episode')} succeeded, so none was kept")
-    return lengths, successes
+    if not kept:
+        raise RuntimeError(f"none of {plural(episodes, 'episode')} succeeded, so none was kept")
+    return episodes, judged

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # torch, which comes with these, is not for a --help
 
 # What is done of a measurement that was interrupted: the actor's, and that of the one it is held against.
 UNFINISHED = ("unfinished.json", "unfinished-against.json")
-KEEP_S = 2.0
+KEEP_S = 0.5  # between two times of writing down what is done
 LOST_LISTED = 5
 HELP = """usage: understudy evaluate ACTOR --task TASK [OPTIONS]
 

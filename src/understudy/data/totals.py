@@ -15,6 +15,7 @@ from understudy.episode import Episode
 from understudy.spec import ACTION, Spec
 
 Moments = dict[str, NDArray[np.float64]]  # min, max, mean, std (*shape) and count (1,)
+NAMES = ("min", "max", "mean", "std", "count")  # in the order of the files
 REWARD = "next.reward"
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 PICTURE_TICKS = 3  # every third frame enters the statistics of a camera,
@@ -104,10 +105,10 @@ def stats(statistics: Mapping[str, Moments], spec: Spec) -> bytes:
     shapes = measured(spec)
     facts = {
         key: {
-            name: values.astype(np.int64).tolist()
+            name: found[name].astype(np.int64).tolist()
             if name == "count"
-            else values.reshape(shapes[key] or (1,)).tolist()
-            for name, values in found.items()
+            else found[name].reshape(shapes[key] or (1,)).tolist()
+            for name in NAMES
         }
         for key, found in statistics.items()
     }
@@ -123,7 +124,7 @@ def from_stats(content: bytes, spec: Spec) -> dict[str, Moments]:
                 name: np.array(facts[key][name], np.float64).reshape(shape)
                 if name != "count"
                 else np.array(facts[key][name], np.float64).reshape(1)
-                for name in ("min", "max", "mean", "std", "count")
+                for name in NAMES
             }
             for key, shape in measured(spec).items()
         }
@@ -149,7 +150,7 @@ def from_record(record: Mapping[str, Any], spec: Spec) -> dict[str, Moments]:
             name: np.array(record[f"stats/{key}/{name}"], np.float64).reshape(
                 (1,) if name == "count" else shape
             )
-            for name in ("min", "max", "mean", "std", "count")
+            for name in NAMES
         }
         for key, shape in measured(spec).items()
     }
