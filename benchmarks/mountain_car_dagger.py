@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import results
+from mountain_car import MLP
 from terminal import run
 
 from understudy.evaluate.measure import Report
@@ -26,18 +27,6 @@ SEEDS = [0, 1, 2]
 STARTS = 1000
 SHORTFALL = 0.25  # return, on selection starts; the bar is 0.5 on report starts
 DEMONSTRATIONS, ROUNDS, EPISODES = 5, 5, 20
-MLP = (
-    "--bins",
-    "32",
-    "--width",
-    "128",
-    "--depth",
-    "2",
-    "--steps",
-    "3000",
-    "--learning-rate",
-    "3e-3",
-)
 TASK = ("--task", "mountain-car")
 
 

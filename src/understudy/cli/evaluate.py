@@ -62,7 +62,7 @@ class Evaluate:
     width: int = 16
     """Rows of every batch that the network sees; part of what makes results repeatable."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's products; bfloat16 needs half the time where its weights are many."""
+    """Of the network's products; bfloat16 reads half as much memory where weights are many."""
     purpose: Literal["report", "selection"] = "report"
     """selection: other starts (seeds 10,000 to 19,999), to choose by; a report's stay unseen."""
     videos: int = 12
@@ -132,7 +132,8 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
         return RandomActor()
     if not Path(name).exists():
         raise ValueError(
-            f"{name} does not exist; an actor is a run folder, a checkpoint folder, expert or random"
+            f"{name} does not exist; an actor is a run folder, a checkpoint folder, expert, "
+            "random or a zip of stable-baselines3"
         )
     if Path(name).suffix == ".zip":
         from understudy.policies.stable_baselines import StableBaselinesActor
@@ -184,11 +185,18 @@ def measured(
     kept = time.monotonic()
     with bar:
         line = bar.add_task(Path(name).name, total=len(report.seeds), went="")
-        for report in go_on(begun, fleet.play(task, actor, begun.missing, outcome_of)):
-            bar.update(line, completed=len(report.rows) + len(report.lost), went=_went(report))
-            if time.monotonic() - kept > KEEP_S:
-                _keep(report, unfinished)
-                kept = time.monotonic()
+        try:
+            for report in go_on(begun, fleet.play(task, actor, begun.missing, outcome_of)):
+                bar.update(line, completed=len(report.rows) + len(report.lost), went=_went(report))
+                if time.monotonic() - kept > KEEP_S:
+                    _keep(report, unfinished)
+                    kept = time.monotonic()
+        except KeyboardInterrupt:
+            _keep(report, unfinished)
+            print(
+                f"{plural(len(report.rows), 'rollout')} kept; the same command goes on from there"
+            )
+            raise
     if not report.rows:
         raise RuntimeError(f"{name} played no episode to its end")
     _keep(report, unfinished)

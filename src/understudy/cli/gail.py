@@ -216,11 +216,8 @@ def _introduce(
     )
     recipe = RECIPES.get(str(plan["task"]).partition(":")[0])
     if recipe is None or not recipe.needs:
-        known = [recipe.needs for recipe in RECIPES.values() if recipe.needs]
-        print(
-            f"how many steps {plan['task']} needs is not known; {plural(len(known), 'task')} with a "
-            f"preset needed {min(known):,} to {max(known):,}"
-        )
+        known = [f"{name} needed {r.needs:,}" for name, r in RECIPES.items() if r.needs]
+        print(f"how many steps {plan['task']} needs is not known; {', '.join(known)}")
     elif not (plan["from"] or plan["gail"]["clone_steps"]):
         known = f"{plan['task']} needed {recipe.needs:,} steps with its preset"
         print(known if practice.steps >= recipe.needs else f"too few: {known}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, final
@@ -88,7 +89,8 @@ class _Processes:
         number = len(self._processes)
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._job), daemon=True)
-        process.start()
+        with _deaf_to_ctrl_c():
+            process.start()
         theirs.close()  # with the worker the last other end goes, and ours knows
         self._processes.append(process)
         self._ends[ours], self._end_of[number] = number, ours
@@ -124,9 +126,21 @@ class _Processes:
             end.close()
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Within, a process begins that leaves Ctrl+C to the one that asked, from its first import on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there can it be set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _serve(end: Connection, job: Job[Any]) -> None:
     """A worker's life: build, then play one unit after the other until nobody is there."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that asked
     torch.set_num_threads(1)
     try:
         post = Post(job, lambda: end.send(Alive()))

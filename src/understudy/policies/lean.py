@@ -1,7 +1,7 @@
 """Prediction with weights of half the size: what a chunk for one world waits for is reading them.
 
 Products are computed in bfloat16, as in training with `--precision`; normalisers, biases and the last
-layer of a head stay float32. Measured in benchmarks/engine.py (time) and benchmarks/lean.py (success).
+layer of a head stay float32. benchmarks/lean.py measures what it costs in success.
 """
 
 from __future__ import annotations
