@@ -13,8 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "understudy"
-# What a package of source and pages consists of. Demonstrations, weights and results do not travel in it.
-SUFFIXES = {".py", ".typed", ".html", ".css", ".js", ".svg", ".xml", ".c"}
+# What a package of source and pages consists of, and the few kB that an expert learnt. Demonstrations and results do not
+# travel in it.
+SUFFIXES = {".py", ".typed", ".html", ".css", ".js", ".svg", ".xml", ".c", ".safetensors"}
 LARGEST_WHEEL = 2_000_000  # bytes
 # Runs in the new environment. Where an extra is missing, the error has to name it.
 IMPORT_ALL = """
