@@ -202,3 +202,29 @@ def test_a_discrete_command_that_is_no_choice_is_an_error(command):
 
     with pytest.raises(ValueError, match="the actor's command"):
         next(rollouts([make_task("mountain-car").build()], Scripted(command), [0]))
+
+
+class Patient(Scripted):
+    """Lets the worlds of some seeds wait at some of its turns."""
+
+    def __init__(self, waits):
+        super().__init__()
+        self.waits, self.turn = waits, 0
+
+    def act(self, observations, info):
+        self.turn += 1
+        waiting = np.array([self.waits(int(seed), self.turn) for seed in self.seeds])
+        command = np.where(waiting, np.nan, 0.25)[:, None]  # nobody looks at what is not decided
+        return Decision(command.astype(np.float32), waiting=waiting)
+
+
+def test_a_world_whose_actor_waits_stands_still_and_plays_the_same():
+    seeds, worlds = [1, 2, 3], [CountWorld() for _ in range(2)]
+    hasty = list(rollouts(worlds, Scripted(), seeds))
+    late = list(rollouts(worlds, Patient(lambda seed, turn: seed == 1 and turn < 5), seeds))
+    assert [episode.id for episode in late] == [episode.id for episode in hasty]
+
+
+def test_an_actor_that_lets_all_worlds_wait_is_an_error():
+    with pytest.raises(ValueError, match="lets all worlds wait"):
+        list(rollouts([CountWorld()], Patient(lambda seed, turn: turn == 2), [1]))

@@ -37,6 +37,9 @@ class Decision:
     label: NDArray[Any] | None = None  # (N, A) what an expert would do; NaN rows: it does not say
     intervention: NDArray[np.bool_] | None = None  # (N,) who corrects another was in control
     verdict: NDArray[np.int64] | None = None  # (N,) of Verdict
+    waiting: NDArray[np.bool_] | None = (
+        None  # (N,) undecided: these worlds stand still until asked again
+    )
 
 
 class Actor(Protocol):

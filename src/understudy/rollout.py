@@ -63,8 +63,8 @@ def rollouts(
     """Yield one episode per seed, in the order of `seeds`, from N worlds that run side by side.
 
     World and actor are seeded from the episode's seed, and each slot is reset on its own, so an
-    episode does not depend on its neighbours. A world that falls free takes the next seed. A
-    verdict ends an episode: DISCARD skips its seed, REDO begins it again. With a recorder, frames
+    episode does not depend on its neighbours. A world that falls free takes the next seed. One whose
+    actor waits for others stands still for that tick of theirs. A verdict ends an episode: DISCARD skips its seed, REDO begins it again. With a recorder, frames
     are written while the episode runs and episodes are saved in the order of seeds; closing the
     iterator, or an error, discards the takes that are open. Raises ValueError when the actor
     commands something that is not finite or has the wrong shape.
@@ -223,9 +223,12 @@ class _Run:
         began = time.perf_counter()
         decision = self._actor.act(self._observations, info)
         self._act_s = time.perf_counter() - began
-        decision = _checked(decision, active, self._spec)
+        acting = active if decision.waiting is None else active & ~decision.waiting
+        if not acting.any():
+            raise ValueError("the actor lets all worlds wait, and there is nothing to wait for")
+        decision = _checked(decision, acting, self._spec)
         redo: list[tuple[int, int, int]] = []
-        for slot in np.flatnonzero(active):
+        for slot in np.flatnonzero(acting):
             redo += self._step(int(slot), decision)
         self._begin(redo)
         self._begin([(slot, *self._waiting.pop()) for slot in self._free()])
@@ -276,14 +279,14 @@ class _Run:
         return recording.save(take.episode)
 
 
-def _checked(decision: Decision, active: NDArray[np.bool_], spec: Spec) -> Decision:
-    """The decision with commands in the action's dtype; rows of idle slots are not looked at."""
+def _checked(decision: Decision, acting: NDArray[np.bool_], spec: Spec) -> Decision:
+    """The decision with commands in the action's dtype; rows of other slots are not looked at."""
     signal = spec.action
-    command = np.zeros((len(active), *signal.shape), signal.dtype)
+    command = np.zeros((len(acting), *signal.shape), signal.dtype)
     given = np.asarray(decision.command)
     if given.shape != command.shape:
         raise ValueError(f"the actor commanded shape {given.shape}, expected {command.shape}")
-    command[active] = signal.check("the actor's command", given[active], (int(active.sum()),))
+    command[acting] = signal.check("the actor's command", given[acting], (int(acting.sum()),))
     return replace(decision, command=command)
 
 

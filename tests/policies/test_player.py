@@ -97,6 +97,19 @@ def test_a_policy_that_tells_tasks_apart_is_told_the_task_of_its_world():
         Chunks(policy, task="cook")
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_worlds_that_wait_for_each_other_fill_the_batches_and_play_the_same(count):
+    seeds = [4 * number + number % 4 for number in range(20)]  # three to six ticks
+    policy, hasty, patient = echo(history=2), echo(history=2), echo(history=2)
+    alone = [play(Chunks(policy, 3), [seed])[0] for seed in seeds]
+    assert policy.calls == 35  # five episodes of three ticks, fifteen longer ones
+    together = play(Chunks(patient, 3, width=count, waits=True), seeds, count)
+    assert [episode.id for episode in together] == [episode.id for episode in alone]
+    assert patient.calls <= -(-35 // count) + 2  # the last ones have nobody to wait for
+    play(Chunks(hasty, 3, width=count), seeds, count)
+    assert patient.calls < hasty.calls or count == 1
+
+
 @pytest.mark.parametrize("make", [lambda p: Chunks(p, 2, width=2), lambda p: Ensemble(p, width=2)])
 def test_noise_depends_on_the_seed_and_the_chunk_and_not_on_company(make):
     seeds = [5, 1, 8, 3, 2]

@@ -53,11 +53,15 @@ class PolicyActor:
     width: int = 16  # rows of every batch that the network sees
     precision: Literal["float32", "bfloat16"] = "float32"  # of the network's products
 
-    def build(self, spec: Spec) -> Chunks | Ensemble:
-        """Load the policy; raises ValueError listing how it and the world differ."""
+    def build(self, spec: Spec, waits: bool = True) -> Chunks | Ensemble:
+        """Load the policy; raises ValueError listing how it and the world differ.
+
+        `waits`: worlds may stand still until enough of them need a chunk, see `Chunks`.
+        """
         loaded = load_checkpoint(self.checkpoint)
         loaded.policy.spec.require(spec)
         policy = Lean(loaded.policy) if self.precision == "bfloat16" else loaded.policy
         if self.player == "ensemble":
             return Ensemble(policy, self.decay, self.width, loaded.fingerprint, spec.task)
-        return Chunks(policy, self.execute, self.width, loaded.fingerprint, spec.task)
+        source, task = loaded.fingerprint, spec.task
+        return Chunks(policy, self.execute, self.width, source, task, waits)

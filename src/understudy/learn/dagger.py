@@ -40,7 +40,8 @@ class MixtureActor:
 
     def build(self, spec: Spec) -> Mixture:
         """Load the policy and build the gate; raises ValueError where they do not fit the world."""
-        return Mixture(Expert(), self.learner.build(spec), self.gate.build(spec))
+        learner = self.learner.build(spec, waits=False)  # the expert beside it never does
+        return Mixture(Expert(), learner, self.gate.build(spec))
 
 
 @final

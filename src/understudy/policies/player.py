@@ -47,6 +47,7 @@ class _Predictor:
             self._seeds = np.zeros(count, np.int64)
             self._chunks = np.zeros(count, np.int64)
             self._is_new = np.ones(count, np.bool_)
+            self._has_seen = np.zeros(count, np.bool_)
         self._seeds[slots] = seeds[slots]
         self._chunks[slots] = 0
         self._is_new |= slots
@@ -54,13 +55,25 @@ class _Predictor:
     def see(
         self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Append the newest observation; a new episode's first one fills its whole history."""
+        """Append the newest observation; a new episode's first one fills its whole history.
+
+        Slots that wait have seen it already.
+        """
+        slots: Any = ~self._has_seen if self._has_seen.any() else slice(None)
         for key, history in self._history.items():
             newest = info[TICK] if key == TICK else observations[key]
-            history[:, :-1] = history[:, 1:]
-            history[:, -1] = newest
+            history[slots, :-1] = history[slots, 1:]
+            history[slots, -1] = newest[slots]
             history[self._is_new] = newest[self._is_new, None]
         self._is_new[:] = False
+        self._has_seen[:] = False
+
+    def wait(self, slots: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Let slots stand still until they are asked for again, (N,) for a `Decision`; None for none."""
+        if not len(slots):
+            return None
+        self._has_seen[slots] = True
+        return self._has_seen.copy()
 
     def predict(self, slots: NDArray[np.int64]) -> NDArray[Any]:
         """Return chunks (n, H, A) for the slots numbered `slots` (n,)."""
@@ -155,7 +168,9 @@ class Samples:
 class Chunks:
     """Plays the first `execute` actions of each predicted chunk, then asks again.
 
-    `task` is the text of what is to be done, for a policy that tells tasks apart.
+    `task` is the text of what is to be done, for a policy that tells tasks apart. With `waits`,
+    worlds whose queue is empty wait until they fill a batch, or no other world runs; episodes are
+    the same, the network is asked less often.
     """
 
     requests = ()
@@ -167,13 +182,14 @@ class Chunks:
         width: int = 1,
         source: str = "policy",
         task: str = "",
+        waits: bool = False,
     ) -> None:
         horizon = policy.config.horizon
         usual = min(policy.config.execute, horizon) or horizon
         self.execute = usual if execute is None else execute
         if not 1 <= self.execute <= horizon:
             raise ValueError(f"execute {self.execute} outside 1..{horizon}, the policy's horizon")
-        self.source = source
+        self.source, self._waits = source, waits
         self._predictor = _Predictor(policy, width, task)
         self._signal = policy.spec.action
         self._queue: NDArray[Any] | None = None  # (N, H, A)
@@ -194,15 +210,19 @@ class Chunks:
         assert self._queue is not None, "reset comes before act"
         self._predictor.see(observations, info)
         empty = np.flatnonzero(info["active"] & (self._played >= self.execute))
-        if len(empty):
-            chunks = self._predictor.predict(empty)
-            self._queue[empty] = chunks.reshape(self._queue[empty].shape)
-            self._played[empty] = 0
+        count = len(empty)
+        if self._waits and count < info["active"].sum():
+            count -= count % self._predictor.width
+        if count:
+            chunks = self._predictor.predict(empty[:count])
+            self._queue[empty[:count]] = chunks.reshape(self._queue[empty[:count]].shape)
+            self._played[empty[:count]] = 0
+        waiting = self._predictor.wait(empty[count:])
         command = self._queue[
             np.arange(len(self._queue)), np.minimum(self._played, self.execute - 1)
         ]
-        self._played += info["active"]
-        return Decision(command)
+        self._played += info["active"] if waiting is None else info["active"] & ~waiting
+        return Decision(command, waiting=waiting)
 
     def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
         """Forget what is left of the chunks in these slots: the world no longer follows them."""
