@@ -9,7 +9,7 @@ BIN := .venv/bin
 # 3.11 first: for newer ones pip has to compile PyBullet, for minutes.
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
 DEMO_EXTRAS := classic,pusht
-TEST_EXTRAS := $(DEMO_EXTRAS),box2d,bullet,formats,ray,teleop,tensorboard,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),box2d,bullet,formats,optuna,ray,teleop,tensorboard,dev
 # Bytecode is written at first use instead of for all of torch at once: half the time of an installation.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 

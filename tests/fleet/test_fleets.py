@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fleet.troubled import Troubled
+from tests.fleet.troubled import Errand, Troubled
 from understudy.episode import Lost
 from understudy.evaluate.measure import begin, go_on, outcome_of
 from understudy.fleet import Here, Pool, RandomActor
@@ -65,6 +65,24 @@ def test_what_fails_every_time_is_named_what_fails_once_is_played_again(
     assert "nan" in lost[2].reason
 
 
+def test_any_errand_is_done_on_each_item_in_their_order(fleet, tmp_path):
+    items = [3, -1, 4, -1, 5] if isinstance(fleet, Here) else [3, -1, 4, -2, 5]
+    heard = {}
+    results = list(fleet.each(Errand(str(tmp_path)), items, heard.update))
+    lost = [(place, r.seed, r.attempts) for place, r in enumerate(results) if isinstance(r, Lost)]
+    assert lost == [(1, 1, 3)] + [(3, 3, 3)] * isinstance(fleet, Here)
+    assert "OSError: out of paper (troubled.py, line" in results[1].reason
+    assert [results[place] for place in (0, 2, 4)] == [9, 16, 25]
+    assert isinstance(fleet, Here) or results[3] == 4
+    assert heard == dict.fromkeys(range(5), 1.0)
+
+
+def test_how_far_an_errand_is_is_heard_while_it_is_under_way(tmp_path):
+    heard = []
+    assert list(Here().each(Errand(str(tmp_path)), [2, 3], heard.append)) == [4, 9]
+    assert heard == [{0: 0.5}, {0: 1.0}, {1: 0.5}, {1: 1.0}]
+
+
 def test_a_world_that_takes_its_worker_along_is_lost_alone(undisturbed, tmp_path):
     troubles = ((100_004, "is killed", 99), (100_009, "hangs", 99))
     task = Troubled(troubles=troubles, counted_in=str(tmp_path))
@@ -76,7 +94,7 @@ def test_a_world_that_takes_its_worker_along_is_lost_alone(undisturbed, tmp_path
 
 def test_where_nothing_can_be_played_that_is_said_at_once(tmp_path):
     troubles = tuple((seed, "raises", 99) for seed in SEEDS)
-    with pytest.raises(RuntimeError, match="nothing can be played: OSError: the motor is on fire"):
+    with pytest.raises(RuntimeError, match="nothing can be done: OSError: the motor is on fire"):
         table(Here(3), Troubled(troubles=troubles, counted_in=str(tmp_path)))
 
 

@@ -81,3 +81,22 @@ class TroubledWorld(gymnasium.Env[Any, Any]):
     def _seen(self) -> dict[str, Any]:
         value = np.nan if self.ticks < 0 else self.seed + self.ticks
         return {STATE: np.array([value], np.float32)}
+
+
+@final
+@dataclass(frozen=True)
+class Errand:
+    """Squares numbers, telling how far it is; -1 raises, -2 ends its process the first time."""
+
+    counted_in: str
+
+    def __call__(self, item: int, tell: Any) -> int:
+        tell(0.5)
+        if item == -1:
+            raise OSError("out of paper")
+        if item == -2:
+            mark = Path(self.counted_in) / "was killed"
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return item * item

@@ -16,6 +16,7 @@ VERBS = {
     "train": "learn a policy from demonstrations",
     "dagger": "let a policy act, have an expert correct it, learn from that, in rounds",
     "gail": "learn by trying what an expert cannot be told from",
+    "sweep": "train with many options, measure each, and keep the best",
     "evaluate": "measure a policy on starts that it has not seen, and write a report",
     "export": "write a policy as LeRobot keeps its own",
     "demo": "all of it on mountain-car, in about a minute",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,14 +27,19 @@ from understudy.policies.base import Policy
 from understudy.run import Run, find_checkpoint
 
 
+def unwatched(share: float) -> None:
+    """Nobody asks how far it is."""
+
+
 def follow(
     run: Run,
     config: dict[str, Any],
     policy: Policy,
     learning: LearnConfig,
     reports: Iterator[supervised.Progress],
+    watch: Callable[[float], None] = unwatched,
 ) -> int:
-    """Log, save and draw what the learner reports."""
+    """Log, save and draw what the learner reports; `watch` hears which share of the steps is done."""
     every = max(1, learning.steps // max(1, config["checkpoints"]))
     saved, last = -1, None
     keep = config.get("keep", 3)
@@ -48,6 +54,7 @@ def follow(
         line = bar.add_task("", total=learning.steps, loss="", visible=trains)
         for last in reports:
             bar.update(line, completed=last.step, loss=_line(last))
+            watch(last.step / learning.steps)
             if last.is_due:
                 run.log(_row(last))
             if last.step // every > max(saved, 0) // every or interrupted:
@@ -118,8 +125,14 @@ def _bar() -> Progress:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts."""
+    """Within, a first Ctrl+C (or SIGTERM) fills the list that is given; a second one interrupts.
+
+    Beside the main thread, where Ray's workers do what they are asked, nothing can be listened to.
+    """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def note(number: int, _: object) -> None:
         if received:

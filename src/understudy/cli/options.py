@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tyro
@@ -76,6 +76,23 @@ def parse(
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def words_of(options: Any, plain: Any) -> list[str]:
+    """The flags that make `plain` into `options`, two dataclasses of one kind with others inside."""
+    words: list[str] = []
+    for entry in fields(options):
+        value, default = getattr(options, entry.name), getattr(plain, entry.name)
+        flag = entry.name.replace("_", "-")
+        if is_dataclass(value):
+            words += words_of(value, default)
+        elif value == default:
+            continue
+        elif isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else [value])]
+    return words
 
 
 def plural(count: int, noun: str) -> str:

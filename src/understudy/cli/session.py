@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from understudy.cli.fine_tune import begun
-from understudy.cli.follow import accompany, follow
+from understudy.cli.follow import accompany, follow, unwatched
 from understudy.cli.options import plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
@@ -43,16 +44,21 @@ KEYS = (
 )
 
 
-def carry_out(folder: Path, run: Run | None, group: Group) -> int:
+def carry_out(
+    folder: Path, run: Run | None, group: Group, watch: Callable[[float], None] = unwatched
+) -> int:
     """Train to the end, or until interrupted; everything needed is in the run's folder.
 
     `run` is the open folder, None where the group's first process keeps it; it is closed at the end.
+    `watch` hears which share of the steps is done.
     """
     with nullcontext() if run is None else closing(run):
-        return _carried_out(folder, run, group)
+        return _carried_out(folder, run, group, watch)
 
 
-def _carried_out(folder: Path, run: Run | None, group: Group) -> int:
+def _carried_out(
+    folder: Path, run: Run | None, group: Group, watch: Callable[[float], None]
+) -> int:
     group.wait()  # the first has written it
     plan = read_json(folder / "run.json")
     where = str(folder / "run.json")
@@ -82,7 +88,7 @@ def _carried_out(folder: Path, run: Run | None, group: Group) -> int:
     if plan["tensorboard"]:
         run.write_tensorboard()
     _introduce(plan, policy, windows, folder, state, group)
-    return follow(run, plan, policy, learning, reports)
+    return follow(run, plan, policy, learning, reports, watch)
 
 
 def windows_for(

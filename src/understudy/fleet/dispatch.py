@@ -1,8 +1,8 @@
-"""Hands units to workers, takes back what they played, and plays again what failed.
+"""Hands units to workers, takes back what they made of them, and hands out again what failed.
 
-A unit is a list of seeds that one worker plays side by side. When it fails, nobody knows which of its
-episodes was to blame: what is left of it goes on in two halves, until a seed fails on its own. Only
-that counts against it, so that a worker that was killed costs time and no episode.
+A unit is a list of numbers: seeds that one worker plays side by side, or one errand. When it fails,
+nobody knows which of its episodes was to blame: what is left of it goes on in two halves, until a seed
+fails on its own. Only that counts against it, so that a worker that was killed costs time and no episode.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, final
 
 from understudy.episode import Lost
+from understudy.fleet.job import Shares, Tell
 
 T = TypeVar("T")
 ATTEMPTS = 3  # of a seed on its own
@@ -32,7 +33,9 @@ class Ready:
 @final
 @dataclass(frozen=True)
 class Alive:
-    """Its worlds still answer."""
+    """It still answers; perhaps it says how much of what is done."""
+
+    shares: Shares
 
 
 @final
@@ -84,8 +87,8 @@ class Ground(Protocol):
         """Begin a worker; it says Ready when it is."""
         ...
 
-    def give(self, worker: int, seeds: Sequence[int]) -> None:
-        """Let a worker play a unit; one that is dead says Gone."""
+    def give(self, worker: int, numbers: Sequence[int]) -> None:
+        """Let a worker do a unit; one that is dead says Gone."""
         ...
 
     def events(self, timeout_s: float) -> list[tuple[int, Event]]:
@@ -111,9 +114,15 @@ class Dispatch(Generic[T]):
     """One call of a fleet's `play`."""
 
     def __init__(
-        self, ground: Ground, seeds: Sequence[int], workers: int, unit: int, patience_s: float
+        self,
+        ground: Ground,
+        seeds: Sequence[int],
+        workers: int,
+        unit: int,
+        patience_s: float,
+        watch: Tell,
     ) -> None:
-        self._ground, self._patience_s = ground, patience_s
+        self._ground, self._patience_s, self._watch = ground, patience_s, watch
         self._order = [int(seed) for seed in seeds]
         if len(set(self._order)) < len(self._order):
             raise ValueError("seeds are given more than once; an episode is played once")
@@ -167,8 +176,11 @@ class Dispatch(Generic[T]):
                 worker.unit.remove(seed)
                 self._has_played = True
                 self._results[seed] = result
+                self._watch({seed: 1.0})
             case Done():
                 self._results |= dict.fromkeys(worker.unit)
+                if worker.unit:
+                    self._watch(dict.fromkeys(worker.unit, 1.0))
                 worker.unit, worker.is_busy = [], False
             case Failed(reason):
                 self._play_again(worker.unit, reason)
@@ -177,8 +189,8 @@ class Dispatch(Generic[T]):
                 raise error
             case Gone(reason):
                 self._mourn(number, reason)
-            case Alive():
-                pass
+            case Alive(shares):
+                self._watch(shares)
 
     def _mourn(self, number: int, reason: str) -> None:
         worker = self._workers.pop(number)
@@ -212,9 +224,10 @@ class Dispatch(Generic[T]):
                 self._waiting.appendleft([seed])
                 return
             self._results[seed] = Lost(seed, ATTEMPTS, reason)
+            self._watch({seed: 1.0})
             self._lost += 1
             if self._lost == HOPELESS and not self._has_played:
-                raise RuntimeError(f"nothing can be played: {reason}")
+                raise RuntimeError(f"nothing can be done: {reason}")
 
     def _due(self) -> Iterator[T | Lost]:
         while self._next < len(self._order) and self._order[self._next] in self._results:

@@ -1,4 +1,4 @@
-"""What a fleet is asked for, how one worker does its share of it, and what comes back."""
+"""What a worker is for: to play rollouts, or to do any other piece of work; and what comes back."""
 
 from __future__ import annotations
 
@@ -20,45 +20,85 @@ from understudy.rollout import Recorder, rollouts
 from understudy.tasks.base import TaskConfig
 
 T = TypeVar("T")
+I_contra = TypeVar("I_contra", contravariant=True)
+T_co = TypeVar("T_co", covariant=True)
 BEAT_S = 1.0  # between two signs of life
 
+# How much of what is done, {number: share 0..1}; an empty one says no more than that somebody lives.
+Shares = Mapping[int, float]
+Tell = Callable[[Shares], None]
 
-class Fleet(Protocol):
-    """Plays one episode per seed, somewhere."""
 
-    def play(
-        self,
-        task: TaskConfig,
-        actor: ActorConfig,
-        seeds: Sequence[int],
-        of: Callable[[Episode], T],
-        recorder: Recorder | None = None,
-    ) -> Iterator[T | Lost]:
-        """Yield what `of` makes of the episode of each seed, in their order, or that it is lost.
+class Hands(Protocol):
+    """A worker that has begun."""
 
-        `of` runs where the episode was played, so that no more travels than it keeps; it and the
-        recorder (a dataset's `workshop`) must be sent there. A seed that the actor discards yields
-        nothing. Raises ValueError or RuntimeError where no worker can begin at all.
-        """
+    def do(self, numbers: Sequence[int]) -> Generator[tuple[int, Any]]:
+        """Yield (number, result) of what is to be done; what goes wrong comes out."""
         ...
 
-    def rollouts(
-        self, task: TaskConfig, actor: ActorConfig, seeds: Sequence[int]
-    ) -> Iterator[Episode]:
-        """Yield one whole episode per seed, in order; raises RuntimeError for one that is lost."""
+    def close(self) -> None:
+        """Let go of everything."""
         ...
+
+
+class Work(Protocol):
+    """What all units of one call have in common; it travels to each worker once."""
+
+    def begin(self, tell: Tell) -> Hands:
+        """Build what is needed; `tell` is to be called about once a second from then on."""
+        ...
+
+
+class Errand(Protocol[I_contra, T_co]):
+    """Any work on one item; it calls `tell` with the share that is done, about once a second."""
+
+    def __call__(self, item: I_contra, tell: Callable[[float], None], /) -> T_co: ...
 
 
 @final
 @dataclass(frozen=True)
 class Job(Generic[T]):
-    """What all units of one call have in common; it travels to each worker once."""
+    """Rollouts; numbers are seeds."""
 
     task: TaskConfig
     actor: ActorConfig
     worlds: int  # side by side in each worker
     of: Callable[[Episode], T]
     recorder: Recorder | None = None
+
+    def begin(self, tell: Tell) -> Post[T]:
+        """Build the first world and the actor."""
+        return Post(self, lambda: tell({}))
+
+
+@final
+@dataclass(frozen=True)
+class Errands(Generic[T]):
+    """One errand on each of a list of items; numbers are places in it."""
+
+    errand: Errand[Any, T]
+    items: tuple[Any, ...]
+
+    def begin(self, tell: Tell) -> _Runner[T]:
+        """There is nothing to build."""
+        return _Runner(self, tell)
+
+
+@final
+class _Runner(Generic[T]):
+    def __init__(self, errands: Errands[T], tell: Tell) -> None:
+        self._errands, self._tell = errands, tell
+
+    def do(self, numbers: Sequence[int]) -> Generator[tuple[int, T]]:
+        for number in numbers:
+
+            def tell(share: float, number: int = number) -> None:
+                self._tell({number: share})
+
+            yield number, self._errands.errand(self._errands.items[number], tell)
+
+    def close(self) -> None:
+        pass
 
 
 @final
@@ -73,11 +113,11 @@ class Post(Generic[T]):
         self._worlds: list[gymnasium.Env[Any, Any]] = []
         self._build(1)
 
-    def play(self, seeds: Sequence[int]) -> Generator[tuple[int, T]]:
+    def do(self, numbers: Sequence[int]) -> Generator[tuple[int, T]]:
         """Yield (seed, what is kept of its episode); whatever a world or the actor raises comes out."""
         try:
-            self._build(min(self._job.worlds, len(seeds)))
-            for episode in rollouts(self._worlds, self._actor, seeds, self._job.recorder):
+            self._build(min(self._job.worlds, len(numbers)))
+            for episode in rollouts(self._worlds, self._actor, numbers, self._job.recorder):
                 assert episode.seed is not None
                 yield episode.seed, self._job.of(episode)
         except Exception:
@@ -132,6 +172,10 @@ class _Alive:
 def whole(episode: Episode) -> Episode:
     """What to keep where the episode itself is wanted."""
     return episode
+
+
+def unwatched(shares: Shares) -> None:
+    """Nobody looks how far things are."""
 
 
 def played(results: Iterable[T | Lost]) -> Iterator[T]:

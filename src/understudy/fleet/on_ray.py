@@ -1,4 +1,4 @@
-"""Rollouts on a Ray cluster: whole episodes to an actor of Ray's, never single steps."""
+"""Work on a Ray cluster: whole episodes to an actor of Ray's, never single steps."""
 
 from __future__ import annotations
 
@@ -7,34 +7,28 @@ import queue
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, final
+from collections.abc import Iterator, Sequence
+from typing import Any, final
 
 import torch
 
-from understudy.episode import Episode, Lost
-from understudy.fleet.actors import ActorConfig
 from understudy.fleet.dispatch import (
     Alive,
-    Dispatch,
     Done,
     Event,
     Failed,
     Gone,
+    Ground,
     Played,
     Ready,
     Unfit,
 )
-from understudy.fleet.job import Job, Post, played, sendable, told, whole
-from understudy.fleet.pool import PATIENCE_S, unit_of
-from understudy.rollout import Recorder
-from understudy.tasks.base import TaskConfig
-
-T = TypeVar("T")
+from understudy.fleet.fleet import PATIENCE_S, Fleet
+from understudy.fleet.job import Tell, Work, sendable, told
 
 
 @final
-class OnRay:
+class OnRay(Fleet):
     """`workers` of a Ray cluster, one processor each, with `worlds` worlds side by side.
 
     `address` is that of a cluster that runs (HOST:PORT, or auto for one on this machine); without
@@ -46,32 +40,12 @@ class OnRay:
     def __init__(
         self, workers: int, worlds: int = 16, address: str = "", patience_s: float = PATIENCE_S
     ) -> None:
-        if workers < 1:
-            raise ValueError(f"workers must be at least 1, got {workers}")
-        if worlds < 1:
-            raise ValueError(f"worlds must be at least 1, got {worlds}")
-        self.workers, self.worlds, self.patience_s = workers, worlds, patience_s
+        super().__init__(workers, worlds, patience_s)
         self.address, self._ray = address, _imported(is_own=not address)
 
-    def play(
-        self,
-        task: TaskConfig,
-        actor: ActorConfig,
-        seeds: Sequence[int],
-        of: Callable[[Episode], T],
-        recorder: Recorder | None = None,
-    ) -> Iterator[T | Lost]:
-        """Yield what `of` makes of each seed's episode, or that it is lost; see `Fleet`."""
+    def _ground(self, work: Work, watch: Tell) -> Ground:
         self._join()
-        ground = _Cluster(self._ray, Job(task, actor, self.worlds, of, recorder))
-        unit = unit_of(len(seeds), self.workers, self.worlds)
-        return Dispatch[T](ground, seeds, self.workers, unit, self.patience_s).results()
-
-    def rollouts(
-        self, task: TaskConfig, actor: ActorConfig, seeds: Sequence[int]
-    ) -> Iterator[Episode]:
-        """Yield one whole episode per seed, in order; raises RuntimeError for one that is lost."""
-        return played(self.play(task, actor, seeds, whole))
+        return _Cluster(self._ray, work)
 
     def _join(self) -> None:
         """Be part of the cluster, unless this process is already; begin one where there is no address."""
@@ -108,21 +82,21 @@ def _imported(is_own: bool) -> Any:
 class _Cluster:
     """A ground of Ray's actors. Each tells what happens through a stream, which ends with its unit."""
 
-    def __init__(self, ray: Any, job: Job[Any]) -> None:
-        self._ray, self._job = ray, ray.put(job)
+    def __init__(self, ray: Any, work: Work) -> None:
+        self._ray, self._work = ray, ray.put(work)
         self._actors: list[Any] = []
         self._streams: dict[Any, int] = {}
 
     def start(self) -> int:
         number = len(self._actors)
         remote = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
-        actor = remote.remote(self._job)
+        actor = remote.remote(self._work)
         self._actors.append(actor)
         self._streams[actor.begin.options(num_returns="streaming").remote()] = number
         return number
 
-    def give(self, worker: int, seeds: Sequence[int]) -> None:
-        stream = self._actors[worker].play.options(num_returns="streaming").remote(list(seeds))
+    def give(self, worker: int, numbers: Sequence[int]) -> None:
+        stream = self._actors[worker].do.options(num_returns="streaming").remote(list(numbers))
         self._streams[stream] = worker
 
     def events(self, timeout_s: float) -> list[tuple[int, Event]]:
@@ -146,32 +120,32 @@ class _Cluster:
 
 @final
 class _Worker:
-    """What runs in a process of the cluster; it plays in a thread, so that it can say that it lives."""
+    """What runs in a process of the cluster; it works in a thread, so that it can say that it lives."""
 
-    def __init__(self, job: Job[Any]) -> None:
+    def __init__(self, work: Work) -> None:
         torch.set_num_threads(1)
-        self._job, self._said = job, queue.Queue[Event]()
+        self._work, self._said = work, queue.Queue[Event]()
 
     def begin(self) -> Iterator[Event]:
         try:
-            self._post = Post(self._job, lambda: self._said.put(Alive()))
+            self._hands = self._work.begin(lambda shares: self._said.put(Alive(shares)))
         except Exception as error:
             yield Unfit(sendable(error))
             return
         yield Ready()
 
-    def play(self, seeds: list[int]) -> Iterator[Event]:
-        threading.Thread(target=self._play, args=(seeds,), daemon=True).start()
+    def do(self, numbers: list[int]) -> Iterator[Event]:
+        threading.Thread(target=self._do, args=(numbers,), daemon=True).start()
         while True:
             event = self._said.get()
             yield event
             if isinstance(event, Done | Failed):
                 return
 
-    def _play(self, seeds: list[int]) -> None:
+    def _do(self, numbers: list[int]) -> None:
         try:
-            for seed, result in self._post.play(seeds):
-                self._said.put(Played(seed, result))
+            for number, result in self._hands.do(numbers):
+                self._said.put(Played(number, result))
         except Exception as error:
             self._said.put(Failed(told(error)))
         else:
