@@ -73,6 +73,7 @@ OPTIONAL = {
     "onnxruntime": "deploy",
     "websockets": "deploy",
     "msgpack": "deploy",
+    "optuna": "optuna",
     "ray": "ray",
 }
 

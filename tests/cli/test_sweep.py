@@ -66,9 +66,9 @@ def test_workers_find_the_same(data, unbroken, tmp_path):
 
 def test_one_that_was_killed_goes_on_to_the_same_and_does_nothing_twice(data, unbroken, tmp_path):
     folder = tmp_path / "sweep"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "understudy", *asked(data, folder, *GRID)], stdout=subprocess.DEVNULL
-    )
+    words = asked(data.name, folder, *GRID)  # a path that holds in one working directory alone
+    command = [sys.executable, "-m", "understudy", *words]
+    process = subprocess.Popen(command, cwd=data.parent, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not [*folder.glob("trials/*/*/*/selection.json")] and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -86,21 +86,30 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[0] == "--resume":
         if len(arguments) < 2:
             raise ValueError("usage: understudy sweep --resume FOLDER [--workers N ...]")
-        run = Run.open(Path(arguments[1]))
-        if "sweep" not in run.config:
-            raise ValueError(f"{arguments[1]} holds a run, but not of understudy sweep")
-        words, ground = (
-            run.config["sweep"],
-            parse(FleetOptions, arguments[2:], "sweep --resume", ""),
-        )
-        with closing(run):
-            return _carry_out(run, words, replace(parsed(words), ground=ground))
+        with closing(Run.open(Path(arguments[1]))) as run:
+            return _resume(run, arguments[2:])
     options = parsed(arguments)
     _check(arguments[0], options)
     assert options.train.run is not None  # checked
-    plan = {"sweep": list(arguments), "versions": versions()}
+    data = options.train.data.resolve()
+    plan = {"sweep": list(arguments), "data": str(data), "versions": versions()}
     with closing(Run.create(options.train.run, plan)) as run:
-        return _carry_out(run, arguments, options)
+        return _carry_out(run, arguments[0], _placed(options, run, data))
+
+
+def _resume(run: Run, further: Sequence[str]) -> int:
+    """Go on with what its folder says was asked for, on the ground that is asked for now."""
+    plan = run.config
+    if "sweep" not in plan or "data" not in plan:
+        raise ValueError(f"{run.folder} holds a run, but not of understudy sweep")
+    ground = parse(FleetOptions, further, "sweep --resume FOLDER", "Go on with a sweep.")
+    options = replace(parsed(plan["sweep"]), ground=ground)
+    return _carry_out(run, plan["sweep"][0], _placed(options, run, Path(plan["data"])))
+
+
+def _placed(options: Sweep[Any], run: Run, data: Path) -> Sweep[Any]:
+    """With paths that hold in any working directory, that of a worker elsewhere too."""
+    return replace(options, train=replace(options.train, data=data, run=run.folder.resolve()))
 
 
 def parsed(arguments: Sequence[str]) -> Sweep[Any]:
@@ -172,19 +181,19 @@ def _search(options: Sweep[Any], folder: Path) -> tuple[Search, int]:
     return Listed(choices), sum(count for count, _ in plan) * config.seeds
 
 
-def _carry_out(run: Run, words: Sequence[str], options: Sweep[Any]) -> int:
+def _carry_out(run: Run, name: str, options: Sweep[Any]) -> int:
     """Do what is not done yet; says how to go on where it is interrupted."""
     try:
-        _swept(run, words, options)
+        _swept(run, name, options)
     except KeyboardInterrupt:
         print(f"what is done is kept; go on: understudy sweep --resume {run.folder}")
         raise
     return 0
 
 
-def _swept(run: Run, words: Sequence[str], options: Sweep[Any]) -> None:
+def _swept(run: Run, name: str, options: Sweep[Any]) -> None:
     """Try all, write down what it came to, measure the best."""
-    config, fleet, trial = options.sweep, options.ground.build(), _trial(words[0], options)
+    config, fleet, trial = options.sweep, options.ground.build(), _trial(name, options)
     search, count = _search(options, run.folder)
     console = Console(file=sys.stdout, highlight=False)  # whatever a training here does to stdout
     console.print(f"{plural(count, 'training')} -> {run.folder}", markup=False)
@@ -207,7 +216,7 @@ def _swept(run: Run, words: Sequence[str], options: Sweep[Any]) -> None:
     best = [Attempt(standings[0].trial, standings[0].choice, n) for n in range(config.seeds)]
     runs = [trial.place(attempt) / "run" for attempt in best]
     reports = _reported(options, runs) if options.report_episodes else []
-    command = _command(words[0], trial.options(best[0]))
+    command = _command(name, trial.options(best[0]))
     write_best(run.folder / "best.json", standings[0], config.by, runs, reports, command)
     for line in conclusion(standings, config.by, reports):
         console.print(line, markup=False)

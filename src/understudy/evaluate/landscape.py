@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ Point = tuple[str, Estimate, bool]  # value, result, whether it was trained for 
 
 
 def draw_landscape(
-    path: Path, options: dict[str, Sequence[Point]], measure: str, log: Sequence[str]
+    path: Path, options: Mapping[str, Sequence[Point]], measure: str, log: Sequence[str]
 ) -> None:
     """Draw a panel for each option, results with their intervals over its values; .svg or .png.
 
@@ -29,15 +29,15 @@ def draw_landscape(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(options), squeeze=False, sharey=True)[0]
     for panel, (option, points) in zip(panels, options.items(), strict=True):
-        _draw(panel, points)
         panel.set(xlabel=option, xscale="log" if option in log else "linear")
+        _draw(panel, points, option in log)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(measure)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)
 
 
-def _draw(panel: Axes, points: Sequence[Point]) -> None:
+def _draw(panel: Axes, points: Sequence[Point], is_log: bool) -> None:
     words = sorted({word for word, _, _ in points}, key=_order)
     numeric = all(_number(word) is not None for word in words)
     for place, (word, estimate, is_whole) in reversed([*enumerate(points)]):
@@ -50,9 +50,8 @@ def _draw(panel: Axes, points: Sequence[Point]) -> None:
         panel.plot([x], [estimate.value], "o", color=colour, markersize=7 if place == 0 else 4)
     if not numeric:
         panel.set_xticks(range(len(words)), words)
-    elif len(words) <= 6:
+    elif len(words) <= 6 and not is_log:
         panel.set_xticks([float(word) for word in words], words)
-        panel.minorticks_off()
 
 
 def _number(word: str) -> float | None:
