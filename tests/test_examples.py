@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import Process, as_program
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -36,14 +36,7 @@ def recorded(tmp_path_factory):
 
 def run(file, folder):
     environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:__main__", file],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=HANGS_AFTER_S,
-    )
+    done = Process(as_program, file, cwd=folder, env=environment).done(HANGS_AFTER_S)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
 
 

@@ -3,24 +3,19 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 
 import pytest
 from safetensors.torch import load_file
 
+from tests.processes import understudy
 from understudy.cli import main
 from understudy.data.store import Dataset
 from understudy.policies import POLICIES
 
 SMALL = ("--task", "mountain-car", "--demonstrations", "2", "--rounds", "2", "--episodes", "4", "--starts",
          "20", "--width", "16", "--depth", "1", "--steps", "60", "--batch-size", "32")  # fmt: skip
-
-
-def understudy(*arguments):
-    return [sys.executable, "-m", "understudy", *map(str, arguments)]
 
 
 def dagger(folder, *arguments):
@@ -69,18 +64,12 @@ def test_rounds_add_up_and_the_run_stands_for_its_last_policy(unbroken, tmp_path
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same(unbroken, tmp_path, number, awaited):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        understudy("dagger", "mlp", "--run", folder, *SMALL),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = understudy("dagger", "mlp", "--run", folder, *SMALL)
     while process.poll() is None and not (folder / awaited).exists():
         time.sleep(0.002)
     os.kill(process.pid, number)
-    process.wait(60)
-    done = subprocess.run(
-        understudy("dagger", "--resume", folder), capture_output=True, text=True, check=False
-    )
+    process.wait()
+    done = understudy("dagger", "--resume", folder).done()
     assert done.returncode == 0, done.stderr
     assert outcome(folder) == outcome(unbroken)
 

@@ -2,15 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
+from tests.processes import understudy
 from understudy.cli import main
 from understudy.evaluate.measure import Report
 
-WORDS = ["evaluate", "expert", "--task", "mountain-car", "--episodes", "600", "--videos", "0"]
+WORDS = ["evaluate", "expert", "--task", "mountain-car", "--episodes", "200", "--videos", "0"]
 
 
 def rows(folder):
@@ -20,18 +19,17 @@ def rows(folder):
 
 def test_a_measurement_that_was_killed_goes_on_and_ends_with_the_same_report(tmp_path, capsys):
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "understudy", *WORDS, "--worlds", "4", "--out", str(folder)]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = understudy(*WORDS, "--worlds", "1", "--out", folder)
     deadline = time.monotonic() + 60
     while not (folder / "unfinished.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (folder / "report.json").exists()
     done = len(Report.from_json(folder / "unfinished.json").rows)
-    assert 0 < done < 600
+    assert 0 < done < 200
     assert main([*WORDS, "--out", str(folder)]) == 0
-    assert f"going on: {done} rollouts of 600 are done" in capsys.readouterr().out
+    assert f"going on: {done} rollouts of 200 are done" in capsys.readouterr().out
     assert not (folder / "unfinished.json").exists()
     assert main([*WORDS, "--out", str(tmp_path / "whole")]) == 0
     assert "going on" not in capsys.readouterr().out

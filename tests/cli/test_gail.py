@@ -4,13 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from safetensors.torch import load_file
 
+from tests.processes import understudy
 from understudy.cli import main as understudy_main
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
@@ -31,12 +30,8 @@ def data(tmp_path_factory):
     return made.folder
 
 
-def understudy(*arguments):
-    return [sys.executable, "-m", "understudy", *map(str, arguments)]
-
-
 def run(*arguments):
-    return subprocess.run(understudy(*arguments), capture_output=True, text=True, check=False)
+    return understudy(*arguments).done()
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(data, tmp_path):
@@ -44,15 +39,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(data, tmp_path):
     done = run("gail", "mlp", "--data", data, "--run", whole, *OPTIONS)
     assert done.returncode == 0, done.stderr
     assert re.search(r"too few: cart-pole needed [\d,]+ steps", done.stdout)
-    process = subprocess.Popen(
-        understudy("gail", "mlp", "--data", data, "--run", broken, *OPTIONS),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = understudy("gail", "mlp", "--data", data, "--run", broken, *OPTIONS)
     while process.poll() is None and not any((broken / "checkpoints").glob("0*")):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait()
     resumed = run("gail", "--resume", broken)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from step" in resumed.stdout

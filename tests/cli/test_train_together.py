@@ -1,19 +1,22 @@
-"""Training by several processes, started by torchrun as a user starts them."""
+"""Training by several processes, started by torchrun as a user starts them, or with what it tells them."""
 
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests import demonstrations
+from tests.processes import Process, program, understudy
 from understudy.data.store import Dataset
 from understudy.learn.clone import windows_of
 from understudy.learn.group import Group
@@ -36,15 +39,16 @@ OPTIONS = ("--batch-size", "32", "--width", "32", "--depth", "1", "--history", "
            "--validate-every", "100")  # fmt: skip
 
 OTHER_DATA = """
-import sys
+from pathlib import Path
 from understudy.data.store import Dataset
 from understudy.learn.group import joined
 
 with joined() as group:
-    dataset = Dataset.open(sys.argv[1 + group.rank])
+    dataset = Dataset.open([Path(path) for path in {folders}][group.rank])
     group.require_same("the same", "everywhere")
     group.require_same("data", dataset.fingerprint)
 """
+STEPS = ("--steps", "600", "--checkpoints", "6")
 CONFIG = MlpConfig(width=16, depth=1, dropout=0.5)
 
 
@@ -60,10 +64,9 @@ def dataset(data):
     return Dataset.open(data)
 
 
-def begun(*arguments, together=True):
-    start = TORCHRUN if together else (sys.executable, "-m")
+def by_torchrun(*words):
     return subprocess.Popen(
-        [*start, "understudy", *map(str, arguments)],
+        [*TORCHRUN, "understudy", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,11 +83,29 @@ def ended(process, seconds=90):
     return process.returncode, out, error
 
 
+def two(begin):
+    """What two processes came to that are told what torchrun tells them; `begin` takes this as `env`."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    told = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    begun = [begin(env={**told, "RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")]
+    return [process.done() for process in begun]
+
+
+def went_on(folder, together=True):
+    """What is said when a run goes on to its end."""
+    go_on = partial(understudy, "train", "--resume", folder)
+    done = two(go_on) if together else [go_on().done()]
+    assert [one.returncode for one in done] == [0] * len(done), done[0].stderr
+    return done[0].stdout
+
+
 def trained(data, folder, *more, together=True):
-    process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *more, together=together)  # fmt: skip
-    code, out, error = ended(process)
-    assert code == 0, error
-    return out
+    begin = partial(understudy, "train", "mlp", "--data", data, "--run", folder, *OPTIONS, *more)
+    done = two(begin) if together else [begin().done()]
+    assert [one.returncode for one in done] == [0] * len(done), done[0].stderr
+    return done[0].stdout
 
 
 def metrics(folder):
@@ -98,12 +119,12 @@ def final(folder, name="model"):
 @pytest.fixture(scope="module")
 def unbroken(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken") / "run"
-    assert "on 2 processes" in trained(data, folder, "--steps", "600", "--checkpoints", "6")
+    assert "on 2 processes" in trained(data, folder, *STEPS)
     return folder
 
 
 def test_two_processes_end_where_one_does(data, unbroken, tmp_path):
-    trained(data, tmp_path / "one", "--steps", "600", "--checkpoints", "6", together=False)
+    trained(data, tmp_path / "one", *STEPS, together=False)
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(unbroken), strict=True):
         assert ours.keys() == theirs.keys()
         for name in ours.keys() & {"step", "total", "held_out_total"}:
@@ -116,31 +137,25 @@ def test_two_processes_end_where_one_does(data, unbroken, tmp_path):
 
 def test_one_that_is_killed_stops_all_and_the_run_goes_on_to_the_same_weights(data, unbroken, tmp_path):  # fmt: skip
     folder = tmp_path / "run"
-    options = ("--steps", "600", "--checkpoints", "6")
-    process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *options)
+    process = by_torchrun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *STEPS)
     os.kill(member(process, folder, rank=1), signal.SIGKILL)
     code, _, _ = ended(process)
     assert code != 0
     assert not alive(folder)
-    code, out, error = ended(begun("train", "--resume", folder))
-    assert code == 0, error
-    assert re.search("going on from step [1-5]00", out)
+    assert re.search("going on from step [1-5]00", went_on(folder))
     before, after = final(unbroken), final(folder)
     assert all(before[name].equal(after[name]) for name in before)
 
 
 def test_a_ctrl_c_saves_and_the_run_goes_on_alone(data, unbroken, tmp_path):
     folder = tmp_path / "run"
-    options = ("--steps", "600", "--checkpoints", "6")
-    process = begun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *options)
+    process = by_torchrun("train", "mlp", "--data", data, "--run", folder, *OPTIONS, *STEPS)
     member(process, folder, rank=1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does; torchrun passes it on
     code, out, _ = ended(process)
     assert code != 0
     assert f"saved. Go on: understudy train --resume {folder}" in out
-    code, out, error = ended(begun("train", "--resume", folder, together=False))
-    assert code == 0, error
-    assert "processes: 2 when the run began, 1 now" in out
+    assert "processes: 2 when the run began, 1 now" in went_on(folder, together=False)
     before, after = final(unbroken), final(folder)
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=1e-3, atol=1e-4)
@@ -151,8 +166,7 @@ def test_with_dropout_a_resumed_run_has_the_same_bits_too(data, tmp_path):
     trained(data, tmp_path / "run", *options)
     whole = final(tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "000200")
-    code, _, error = ended(begun("train", "--resume", tmp_path / "run"))
-    assert code == 0, error
+    went_on(tmp_path / "run")
     assert all(whole[name].equal(value) for name, value in final(tmp_path / "run").items())
 
 
@@ -185,21 +199,16 @@ def test_processes_that_found_other_data_are_refused(data, tmp_path):
     """The second process opens another dataset, as where a disk is not shared."""
     other = tmp_path / "other"
     demonstrations.dataset(other, demonstrations.CONTINUOUS, lengths=(8, 7, 6))
-    script = tmp_path / "script.py"
-    script.write_text(OTHER_DATA)
-    start = [*TORCHRUN[:-2], str(script), str(data), str(other)]
-    done = subprocess.run(start, capture_output=True, text=True, check=False, timeout=90)
-    assert done.returncode != 0
-    assert "process 1 of 2 has data other than the first's" in done.stderr
+    done = two(partial(Process, program, OTHER_DATA.format(folders=[str(data), str(other)])))
+    assert all(one.returncode != 0 for one in done)
+    assert "process 1 of 2 has data other than the first's" in done[0].stderr
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused_before_there_is_a_run(data, tmp_path):
-    process = begun(
-        "train", "mlp", "--data", data, "--run", tmp_path / "run", *OPTIONS, "--batch-size", "31"
-    )
-    code, _, error = ended(process)
-    assert code != 0
-    assert "--batch-size 31 cannot be dealt evenly to 2 processes: take 30" in error
+    words = ("train", "mlp", "--data", data, "--run", tmp_path / "run", *OPTIONS)
+    done = two(partial(understudy, *words, "--batch-size", "31"))
+    assert all(one.returncode != 0 for one in done)
+    assert "--batch-size 31 cannot be dealt evenly to 2 processes: take 30" in done[0].stderr
     assert not (tmp_path / "run").exists()
 
 

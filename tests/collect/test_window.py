@@ -2,14 +2,16 @@
 
 import os
 import shutil
+import signal
 import subprocess
-import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pygame
 import pytest
 
+from tests.processes import understudy
 from understudy.collect.source import Event
 from understudy.collect.window import KNOB, SIZE_PX, Window
 from understudy.data.store import Dataset
@@ -46,15 +48,14 @@ def collecting(request, display, tmp_path):
     environment.pop("SDL_VIDEODRIVER", None)
     task, device = request.param
     words = ["collect", "--task", task, "--device", device, "--keep", "all"]
-    words = [sys.executable, "-m", "understudy", *words, "--out", str(tmp_path / "set")]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
+    process = understudy(*words, "--out", tmp_path / "set", env=environment)
 
     def send(*words):
         subprocess.run(["xdotool", *words], env=environment, check=True, capture_output=True)
 
     yield process, send
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
@@ -187,9 +188,8 @@ def test_a_gamepads_events_are_told_by_their_names(display, monkeypatch):
 def test_without_a_gamepad_it_says_so_and_what_to_do(collecting, tmp_path):
     process, _ = collecting
     assert process.wait(PATIENCE_S) == 1
-    told = (tmp_path / "log").read_text()
-    assert "no gamepad is plugged in" in told
-    assert "Traceback" not in told
+    assert "no gamepad is plugged in" in process.error
+    assert "Traceback" not in process.error
     assert not (tmp_path / "set").exists()
 
 
@@ -198,21 +198,8 @@ def test_without_a_screen_it_says_so_and_what_to_do(tmp_path):
     environment.pop("SDL_VIDEODRIVER", None)
     environment.pop("DISPLAY", None)
     environment.pop("WAYLAND_DISPLAY", None)
-    words = [
-        "collect",
-        "--task",
-        "mountain-car",
-        "--device",
-        "keyboard",
-        "--out",
-        str(tmp_path / "set"),
-    ]
-    ran = subprocess.run(
-        [sys.executable, "-m", "understudy", *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    words = ("collect", "--task", "mountain-car", "--device", "keyboard", "--out", tmp_path / "set")
+    ran = understudy(*words, env=environment).done(PATIENCE_S)
     assert ran.returncode == 1
     assert "no window can be opened" in ran.stderr
     assert "--script" in ran.stderr

@@ -1,11 +1,14 @@
 """What every task must do. A task that is listed in TASKS is tested here."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from understudy.fleet import ExpertActor, Here, PolicyActor, Pool, RandomActor
+from tests.processes import Process
+from understudy.fleet import ExpertActor, Here, PolicyActor, RandomActor
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.mlp import MlpConfig
 from understudy.rollout import world_spec
@@ -64,11 +67,9 @@ def test_the_same_seed_gives_the_same_episode_in_a_world_that_was_used_before(ta
     assert after[-1] == first[0]
 
 
-@pytest.fixture(params=["chunks", "ensemble"])
-def policy(request, task, tmp_path):
+@pytest.fixture
+def policy(task, tmp_path):
     """An untrained network with made-up normalisers: it moves, that is all it needs to do."""
-    if request.param == "ensemble" and task.spec.action.choices:
-        pytest.skip("choices cannot be averaged, which tests/policies/test_player.py proves")
     torch.manual_seed(0)
     spec = task.spec.only(task.spec.vectors)
     made = MlpConfig(history=2, horizon=3, width=32).build(spec)
@@ -76,23 +77,27 @@ def policy(request, task, tmp_path):
         for key, buffer in made.named_buffers():
             buffer.copy_(torch.full_like(buffer, 100.0 if key.endswith("scale") else 1.0))
     save_checkpoint(tmp_path / "policy", "mlp", made, {})
-    return PolicyActor(checkpoint=tmp_path / "policy", player=request.param, width=4)
+    return PolicyActor(checkpoint=tmp_path / "policy", width=4)
 
 
 SEEDS = [100, 101, 102]
 
 
-def test_a_policys_episode_is_identical_alone_and_batched(task, policy):
-    alone = [next(Here(worlds=1).rollouts(task, policy, [seed])).id for seed in SEEDS]
-    assert [e.id for e in Here(worlds=2).rollouts(task, policy, SEEDS)] == alone
+def print_ids(task, actor):
+    """Play alone; it is done in a process of its own."""
+    ids = [episode.id for episode in Here(worlds=1).rollouts(task, actor, SEEDS)]
+    sys.stdout.write(" ".join(ids))
 
 
-@pytest.mark.parametrize("policy", ["chunks"], indirect=True)
-def test_a_policys_episode_is_identical_in_worker_processes(task, policy):
+def test_a_policys_episode_is_identical_beside_others_and_alone_in_another_process(task, policy):
     here = [e.id for e in Here(worlds=2).rollouts(task, policy, SEEDS)]
-    assert [e.id for e in Pool(workers=2, worlds=1).rollouts(task, policy, SEEDS)] == here
+    there = Process(print_ids, task, policy).done()
+    assert there.stdout.split() == here, there.stderr
 
 
+@pytest.mark.parametrize(
+    "task", [VARIANTS.get(name, (name,))[0] for name in sorted(TASKS)], indirect=True
+)
 def test_the_expert_is_good_and_chance_is_not(task):
     expert_least, random_most = SCORES[name_of(task)]
 

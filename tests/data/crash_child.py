@@ -1,4 +1,4 @@
-"""Records until it is killed: says "saved N" once episode N is durable. `crash_child.py FOLDER`."""
+"""Records until it is killed: says "saved N" once episode N is durable."""
 
 import sys
 from dataclasses import replace
@@ -29,7 +29,3 @@ def main(folder: Path) -> None:
         take.save(replace(whole, observations=vectors))
         sys.stdout.write(f"saved {number}\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -6,21 +6,19 @@ import random
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.data.crash_child import episode as child_episode
+from tests.data import crash_child
 from tests.data.demonstrations import CAMERAS, VECTORS, demonstration, differences, files
+from tests.processes import Process
 from understudy.data.doctor import verify
 from understudy.data.durable import open_json, replace_file, seal_json
 from understudy.data.store import Dataset
 
-ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("one", "two", "three")
 
 
@@ -243,14 +241,14 @@ def test_sealed_json_notices_every_flipped_bit(tmp_path):
 
 def _kill_once(folder: Path, delay: float) -> int:
     """Let a child record into `folder` for a while, kill it; how many episodes it said were saved."""
-    command = [sys.executable, "-m", "tests.data.crash_child", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(delay)
-        child.send_signal(signal.SIGKILL)
-        said = child.stdout.read().split("\n")
-    saved = [int(line.split()[1]) for line in said if line.startswith("saved ")]
+    child = Process(crash_child.main, folder)
+    while "ready\n" not in child.output:
+        assert child.poll() is None, child.error
+        time.sleep(0.005)
+    time.sleep(delay)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    saved = [int(line.split()[1]) for line in child.output.split("\n") if line.startswith("saved ")]
     return max(saved, default=-1) + 1
 
 
@@ -262,7 +260,7 @@ def test_no_saved_episode_is_lost_to_kill_9(tmp_path):
         assert acknowledged <= len(dataset) <= acknowledged + 1
         assert verify(folder) == []
         for i in range(known, len(dataset)):
-            assert differences(dataset[i], child_episode(i), CAMERAS) == []
+            assert differences(dataset[i], crash_child.episode(i), CAMERAS) == []
             assert dataset[i].observations["observation.images.front"][-1].shape == (32, 48, 3)
         known = len(dataset)
     assert known > 3  # it did record

@@ -1,8 +1,6 @@
 """The frame cache: what it gives is what the videos hold, whatever happened to the cache."""
 
 import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.processes import Process, program
 from understudy.data import shards
 from understudy.data.frames import FrameCache
 from understudy.data.store import Dataset
@@ -210,8 +209,8 @@ spec.loader.exec_module(module)
 module.Recorded.__post_init__ = lambda self: None
 module.FrameCache.build(module.Recorded(Path({str(dataset.folder)!r})), [module.FRONT, module.WRIST])
 """
-    running = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    running = [Process(program, script) for _ in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
     dataset.decoded.clear()
     built = FrameCache.build(dataset, [FRONT, WRIST])
     assert dataset.decoded == []

@@ -1,6 +1,5 @@
 """Frames that are decoded when they are needed, on a disk that does not hold all of them."""
 
-import inspect
 import os
 import signal
 import subprocess
@@ -80,7 +79,7 @@ def test_each_episode_is_decoded_once_an_epoch_and_before_it_is_asked_for(many, 
         real(self, episodes)
 
     def counted(self, episodes, keep):
-        if inspect.stack()[1].function == "gather":
+        if sys._getframe(1).f_code.co_name == "gather":
             waited.extend(i for i in episodes if i not in self._decoded)
         begin(self, episodes, keep)
 

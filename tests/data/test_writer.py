@@ -1,7 +1,6 @@
 """Saved means durable: no death, fault or full disk loses an episode or leaves half of one."""
 
 import errno
-import multiprocessing
 import re
 import resource
 import shutil
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.data.demonstrations import CAMERAS, VECTORS, demonstration, differences, files
+from tests.processes import FORKS
 from tests.worlds import CountWorld
 from understudy.actor import Expert
 from understudy.data.doctor import verify
@@ -104,7 +104,7 @@ def test_takes_of_worker_processes_are_placed_without_encoding_again(tmp_path, m
             take.save(without_cameras(demonstration(CAMERAS, 3 + seed, seed)))
     dataset = Dataset.create(tmp_path / "set", CAMERAS)
     workshop = dataset.workshop()
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, FORKS) as pool:
         recorded = [pool.submit(_record_in_a_worker, workshop, seed) for seed in (1, 0, 2)]
         episodes = [future.result() for future in recorded]
     monkeypatch.setattr(VideoWriter, "write", None)

@@ -86,10 +86,10 @@ def test_how_far_an_errand_is_is_heard_while_it_is_under_way(tmp_path):
 def test_a_world_that_takes_its_worker_along_is_lost_alone(undisturbed, tmp_path):
     troubles = ((100_004, "is killed", 99), (100_009, "hangs", 99))
     task = Troubled(troubles=troubles, counted_in=str(tmp_path))
-    rows, lost = table(Pool(2, 1, patience_s=4.0), task)
+    rows, lost = table(Pool(2, 1, patience_s=2.0), task)
     assert rows == [row for row in undisturbed if row.seed not in (100_004, 100_009)]
     assert [entry.seed for entry in lost] == [100_004, 100_009]
-    assert lost[1].reason == "no sign of life for 4 s"
+    assert lost[1].reason == "no sign of life for 2 s"
 
 
 def test_where_nothing_can_be_played_that_is_said_at_once(tmp_path):

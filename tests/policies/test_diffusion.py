@@ -22,7 +22,7 @@ from understudy.spec import STATE, Signal, Spec
 EITHER_WAY = Spec({STATE: Signal((2,))}, Signal((1,)), 10.0, "either way")
 RESIDUAL = DenoiserConfig(network="residual", width=32, depth=2)
 UNET = DenoiserConfig(widths=(8, 16), kernel=3)
-LEARN = LearnConfig(steps=800, batch_size=64, learning_rate=3e-3, warmup_steps=20, ema_decay=0.99)
+LEARN = LearnConfig(steps=500, batch_size=64, learning_rate=3e-3, warmup_steps=20, ema_decay=0.99)
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,7 @@ SMALL = {
 def test_they_are_trained_here_and_leave_in_their_own_form(name, tmp_path):
     data = demonstrations.dataset(tmp_path / "data", CONTINUOUS, (40, 40))
     config = find_policy(name)(**SMALL[name])
-    learning = LearnConfig(steps=400, batch_size=32, learning_rate=2e-3)
+    learning = LearnConfig(steps=200, batch_size=32, learning_rate=3e-3)
     policy = clone(config, data, learning)
     windows = windows_of(config, data)
     batch = windows.gather(np.arange(len(windows)))

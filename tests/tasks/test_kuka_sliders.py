@@ -55,7 +55,7 @@ def tip_m(episode):
 
 @pytest.mark.parametrize("trace", TRACES)
 def test_each_trace_is_played_back_at_the_same_pace(trace, tmp_path):
-    task = KukaSliders(trace=trace, seconds=3)
+    task = KukaSliders(trace=trace, seconds=2)
     demonstration = shown(task)
     assert demonstration.success
     episode, measured = played(learnt(demonstration, task, tmp_path), task)

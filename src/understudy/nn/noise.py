@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Literal, final
 
 import torch
@@ -165,7 +167,7 @@ def _squared_cosine(levels: int) -> Tensor:
     betas = [
         min(1 - signal((i + 1) / levels) / signal(i / levels), BETA_MOST) for i in range(levels)
     ]
-    return torch.cumprod(1 - torch.tensor(betas, dtype=torch.float64), 0).float()
+    return torch.tensor([*accumulate((1 - beta for beta in betas), mul)])
 
 
 def _spaced(levels: int, steps: int) -> list[int]:

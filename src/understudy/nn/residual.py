@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from understudy.nn.draw import normal
 from understudy.nn.embed import waves
 
 
@@ -55,7 +56,7 @@ class ResidualNetwork(nn.Module):
             raise ValueError(f"width and depth must be at least 1, got {width} and {depth}")
         self.time_features = time_features
         self.first = nn.Linear(actions, width)
-        self.position = nn.Parameter(torch.randn(horizon, width) / 10)
+        self.position = nn.Parameter(normal(horizon, width, over=10))
         self.seen = nn.Sequential(
             nn.Linear(condition + time_features, width),
             nn.SiLU(),

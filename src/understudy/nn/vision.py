@@ -81,8 +81,8 @@ class FrameReader(nn.Module):
         if len(shape) != 3 or shape[2] != 3:
             raise ValueError(f"frames must be (Y, X, 3), got {shape}")
         self.config, self.size = config, crop_size(config.crop, shape)
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN), persistent=False)
-        self.register_buffer("deviation", 255 * torch.tensor(PIXEL_DEVIATION), persistent=False)
+        self.register_buffer("mean", torch.tensor(PIXEL_MEAN).mul_(255), persistent=False)
+        self.register_buffer("deviation", torch.tensor(PIXEL_DEVIATION).mul_(255), persistent=False)
         self.network = _small() if config.encoder == "small" else Resnet18()
         self.channels = 128 if config.encoder == "small" else 512
 

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from understudy.data.windows import TASK, Batch, Windows
+from understudy.nn.draw import normal
 from understudy.nn.transformer import DecoderLayer, EncoderLayer, line_positions, plane_positions
 from understudy.nn.vision import FrameReader, VisionConfig
 from understudy.policies.base import Policy, PolicyConfig, Preset
 from understudy.policies.heads import ActionCode, masked_mean
-from understudy.policies.observe import VectorInput, require_tasks
+from understudy.policies.observe import VectorInput, require_tasks, task_embedding
 from understudy.spec import Spec
 
 
@@ -112,10 +113,10 @@ class Act(Policy):
         self.shown = _ShownChunk(config, self.seen.vectors.size, self.action.size)
         self.shown_layers = layers(EncoderLayer, config.encoder_layers)
         self.latent = nn.Linear(config.latent, width)
-        self.latent_place = nn.Parameter(torch.randn(1, width) / 10)
+        self.latent_place = nn.Parameter(normal(1, width, over=10))
         self.encoder = layers(EncoderLayer, config.encoder_layers)
         self.decoder = layers(DecoderLayer, config.decoder_layers)
-        self.queries = nn.Parameter(torch.randn(config.horizon, width) / 10)
+        self.queries = nn.Parameter(normal(config.horizon, width, over=10))
         self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.action.size))
 
     def prepare(self, windows: Windows) -> None:
@@ -165,9 +166,9 @@ class _Tokens(nn.Module):
         readers = [FrameReader(config.vision, spec.observations[k].shape) for k in self.cameras]
         self.readers = nn.ModuleList(readers)
         self.narrow = nn.ModuleList(nn.Conv2d(r.channels, width, 1) for r in readers)
-        self.task = nn.Embedding(len(self.tasks), width) if self.tasks else None
+        self.task = task_embedding(self.tasks, width)
         groups = bool(spec.vectors) + len(self.cameras) + bool(self.tasks)
-        self.place = nn.Parameter(torch.randn(groups, config.history, width) / 10)
+        self.place = nn.Parameter(normal(groups, config.history, width, over=10))
 
     def prepare(self, windows: Windows) -> None:
         """Fit the normalisers, and begin with the given weights of the cameras' encoders."""
@@ -211,7 +212,7 @@ class _ShownChunk(nn.Module):
 
     def __init__(self, config: ActConfig, state: int, action: int) -> None:
         super().__init__()
-        self.first = nn.Parameter(torch.randn(1, config.width) / 10)
+        self.first = nn.Parameter(normal(1, config.width, over=10))
         self.state = nn.Linear(state, config.width) if state else None
         self.action = nn.Linear(action, config.width)
         self.last = nn.Linear(config.width, 2 * config.latent)

@@ -104,7 +104,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     cls = find_policy(str(config.get("policy")))
     policy_config: PolicyConfig = from_plain(cls, config["config"], str(folder / "config.json"))
     weights = read_weights(folder / "model.safetensors")
-    with torch.device("meta"):  # shapes alone: a file cannot make us take memory it does not fill
+    # Shapes alone: a file cannot make us take memory it does not fill. Arithmetic on them, unless in place, lets torch
+    # import its compiler, which takes as long as torch itself: no policy does any when it is built.
+    with torch.device("meta"):
         _check_fit(policy_config.build(spec), weights, folder / "model.safetensors")
     policy = policy_config.build(spec)
     _grow(policy, weights)

@@ -21,7 +21,7 @@ from understudy.data.windows import TASK, Batch, Windows
 from understudy.nn.vision import crop, crop_size
 from understudy.policies.base import Policy, PolicyConfig, Preset
 from understudy.policies.heads import Choices, Error, Regression
-from understudy.policies.observe import TASK_FEATURES, VectorInput, require_tasks
+from understudy.policies.observe import TASK_FEATURES, VectorInput, require_tasks, task_embedding
 from understudy.spec import Spec
 
 
@@ -82,7 +82,7 @@ class Cnn(Policy):
         shapes = [spec.observations[key].shape for key in self.cameras]
         self.trunks = nn.ModuleList(_trunk(config) for _ in self.cameras)
         self.vectors = VectorInput(spec)
-        self.task = nn.Embedding(len(config.tasks), TASK_FEATURES) if config.tasks else None
+        self.task = task_embedding(config.tasks, TASK_FEATURES)
         size = sum(_outputs(config, shape) for shape in shapes)
         size += config.history * self.vectors.size + (TASK_FEATURES if config.tasks else 0)
         self.network = nn.Sequential(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.data.windows import Batch, Windows
+from understudy.nn.draw import normal
 from understudy.nn.transformer import DecoderLayer, EncoderLayer, line_positions, plane_positions
 from understudy.nn.vision import FrozenNorm, Resnet18
 from understudy.policies.base import Policy, PolicyConfig, Preset
@@ -106,16 +107,16 @@ class LerobotAct(Policy):
             }
         )
         self.latent = nn.Linear(config.latent, width)
-        self.places = nn.Parameter(torch.randn(1 + len(self.tokens), width))
+        self.places = nn.Parameter(normal(1 + len(self.tokens), width))
         if spec.cameras:
             self.backbone = Resnet18(FrozenNorm)
             self.narrow = nn.Conv2d(512, width, 1)
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.decoder_layers))
-        self.queries = nn.Parameter(torch.randn(config.horizon, width))
+        self.queries = nn.Parameter(normal(config.horizon, width))
         self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, size)
         self.shown = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.shown_layers))
-        self.shown_first = nn.Parameter(torch.randn(1, width))
+        self.shown_first = nn.Parameter(normal(1, width))
         self.shown_state = (
             nn.Linear(spec.observations[STATE].size, width) if STATE in spec.observations else None
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from understudy.data.windows import TASK, Statistics, Windows
+from understudy.nn.draw import normal
 from understudy.nn.encode import PiecewiseLinear
 from understudy.nn.normalize import Mode, Normalizer
 from understudy.nn.vision import ImageEncoder, VisionConfig
@@ -82,7 +83,7 @@ class Observations(nn.Module):
         self.encoders = nn.ModuleList(
             ImageEncoder(vision, spec.observations[key].shape) for key in self.cameras
         )
-        self.task = nn.Embedding(len(self.tasks), TASK_FEATURES) if self.tasks else None
+        self.task = task_embedding(self.tasks, TASK_FEATURES)
         self.size = (
             self.vectors.size
             + vision.features * len(self.cameras)
@@ -107,6 +108,13 @@ class Observations(nn.Module):
             history = parts[0].shape[1]
             parts.append(self.task(observations[TASK])[:, None].expand(-1, history, -1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+
+def task_embedding(tasks: Sequence[str], size: int) -> nn.Embedding | None:
+    """What a task's number becomes, (size,) numbers drawn as torch draws them; None for a policy of one task."""
+    if not tasks:
+        return None
+    return nn.Embedding.from_pretrained(normal(len(tasks), size), freeze=False)
 
 
 def require_tasks(tasks: tuple[str, ...], windows: Windows) -> None:
