@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from understudy.cli.follow import interruptible
+from understudy.cli.follow import follow
 from understudy.cli.options import parse, plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
-from understudy.learn import ppo
 from understudy.learn.gail import GailConfig, begun, gail
-from understudy.learn.ppo import PpoConfig
+from understudy.learn.ppo import PpoConfig, Progress
 from understudy.learn.recipes import RECIPES, Recipe
-from understudy.learn.resume import read_state, state_files
+from understudy.learn.resume import read_state
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
@@ -169,7 +167,16 @@ def _carry_out(run: Run) -> int:
         _introduce(plan, policy, practice, state.step if state else 0, run.folder)
         adapts = not (config.clone_steps or plan["from"])
         reports = gail(policy, dataset, task, config, practice, adapts=adapts, resume=state)
-        return _follow(run, plan, policy, practice, reports)
+        return follow(
+            run,
+            policy,
+            reports,
+            steps=practice.steps,
+            row=_row,
+            said=_said,
+            weights=lambda _: policy.state_dict(),
+            again=f"understudy gail --resume {run.folder}",
+        )
 
 
 def _begun(
@@ -223,43 +230,7 @@ def _introduce(
         print(known if practice.steps >= recipe.needs else f"too few: {known}")
 
 
-def _follow(
-    run: Run,
-    plan: dict[str, Any],
-    policy: Policy,
-    practice: PpoConfig,
-    reports: Iterator[ppo.Progress],
-) -> int:
-    """Log, save and draw what the learner reports."""
-    every = max(1, practice.steps // plan["checkpoints"])
-    saved, last = 0, None
-
-    def save(report: ppo.Progress) -> None:
-        weights, files = policy.state_dict(), state_files(report.state)
-        run.save(report.step, plan["policy"], policy, weights, files, keep=plan["keep"])
-
-    with _bar() as bar, interruptible() as interrupted:
-        line = bar.add_task("", total=practice.steps, said="")
-        for last in reports:
-            bar.update(line, completed=min(last.step, practice.steps), said=_said(last))
-            run.log(_row(last))
-            if last.step // every > saved // every or interrupted:
-                save(last)
-                saved = last.step
-            if interrupted:
-                break
-    if last is not None and saved != last.step:
-        save(last)
-    if interrupted and last is not None and last.step < practice.steps:
-        print(
-            f"interrupted at step {last.step:,}; saved. Go on: understudy gail --resume {run.folder}"
-        )
-        return 130
-    print(f"done: {find_checkpoint(run.folder)}")
-    return 0
-
-
-def _row(report: ppo.Progress) -> dict[str, Any]:
+def _row(report: Progress) -> dict[str, Any]:
     return {
         "step": report.step,
         "return": report.mean_return,
@@ -271,17 +242,6 @@ def _row(report: ppo.Progress) -> dict[str, Any]:
     }
 
 
-def _said(report: ppo.Progress) -> str:
+def _said(report: Progress) -> str:
     told = f"  told apart {report.facts['accuracy']:.0%}"
     return f"return {report.mean_return:.4g}{told}  {report.steps_per_s:,.0f} steps/s"
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        BarColumn(bar_width=12),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
