@@ -12,9 +12,10 @@ import tyro
 
 from understudy.cli.fine_tune import source_of
 from understudy.cli.options import parse
-from understudy.cli.rounds import Rounds, Stopped
+from understudy.cli.rounds import Rounds
 from understudy.cli.rules import Rules
 from understudy.cli.train import Train, defaults_for
+from understudy.cli.trainings import Stopped
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
 from understudy.learn.dagger import next_seed, require_seeds
