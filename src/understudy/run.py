@@ -9,12 +9,14 @@ RUN/report.html, *.json      what `evaluate` wrote
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, final
@@ -152,8 +154,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on, and the commit where there is one."""
+def versions(*kinds: type) -> dict[str, str]:
+    """Return the versions that a result depends on, and the commit where there is one.
+
+    "code" is a hash of our source, and of that of the packages in which `kinds` are.
+    """
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in PACKAGES:
         try:
@@ -168,6 +173,24 @@ def versions() -> dict[str, str]:
     )
     if commit.returncode == 0:
         found["commit"] = commit.stdout.strip()
+    digest = hashlib.blake2b(digest_size=8)
+    for name, file in sorted(_source(kinds).items()):
+        digest.update(f"{name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return found | {"code": digest.hexdigest()}
+
+
+def _source(kinds: Iterable[type]) -> dict[str, Path]:
+    """{name: file} of all that ships with us, weights of experts too, and of the modules beside `kinds`."""
+    ours = Path(__file__).parent
+    files = [file for file in ours.rglob("*") if file.is_file() and file.suffix != ".pyc"]
+    found = {str(file.relative_to(ours.parent)): file for file in files}
+    for top in {kind.__module__.partition(".")[0] for kind in kinds} - {ours.name}:
+        module = sys.modules[top]
+        folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+        single = getattr(module, "__file__", None)
+        files = [file for folder in folders for file in folder.rglob("*.py")]
+        files += [Path(single)] if single and not folders else []
+        found |= {f"{top} {place}": file for place, file in enumerate(sorted(files))}
     return found
 
 
