@@ -56,6 +56,13 @@ def _answer(given: list[str]) -> int:
         nearest = get_close_matches(verb, VERBS, n=1, cutoff=0.4)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         return _fail(f"unknown verb {verb!r}.{hint} There is: {', '.join(VERBS)}", 2)
+    if not rest or rest[0] in ("-h", "--help"):
+        from understudy.cli.usage import usage
+
+        text = usage(verb)
+        if text:
+            print(text)
+            return 0
     return _run(verb, rest)
 
 

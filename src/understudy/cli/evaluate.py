@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from understudy.cli.options import FleetOptions, parse, plural
+from understudy.cli.usage import EVALUATE
 from understudy.evaluate.compare import Comparison, compare
 from understudy.evaluate.film import Film, choose, film, rendering_problem
 from understudy.evaluate.measure import Report, begin, go_on, outcome_of, seeds_for
@@ -31,15 +32,6 @@ if TYPE_CHECKING:  # torch, which comes with these, is not for a --help
 UNFINISHED = ("unfinished.json", "unfinished-against.json")
 KEEP_S = 0.5  # between two times of writing down what is done
 LOST_LISTED = 5
-HELP = """usage: understudy evaluate ACTOR --task TASK [OPTIONS]
-
-Measure how good an actor is on starts that nothing was chosen on, and write a report.
-
-ACTOR is a run folder (its newest checkpoint), a checkpoint folder, `expert`, `random`, or a zip of
-stable-baselines3.
-`--against` measures a second actor on the same starts and tests the difference.
-
-understudy evaluate ACTOR --help lists the options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +65,9 @@ class Evaluate:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, compare, film, write."""
-    if not arguments or arguments[0].startswith("-"):
-        if arguments and arguments[0] not in ("-h", "--help"):
-            raise ValueError("the actor comes first: understudy evaluate ACTOR --task TASK")
-        Console(highlight=False).print(HELP, markup=False)
-        return 0
-    options = parse(Evaluate, arguments[1:], "evaluate ACTOR", HELP.splitlines()[2])
+    if arguments[0].startswith("-"):
+        raise ValueError("the actor comes first: understudy evaluate ACTOR --task TASK")
+    options = parse(Evaluate, arguments[1:], "evaluate ACTOR", EVALUATE.splitlines()[2])
     command = shlex.join(["understudy", "evaluate", *arguments])
     evaluate(arguments[0], options, [command])
     return 0

@@ -29,15 +29,6 @@ from understudy.tasks import make_task
 
 C = TypeVar("C", bound=PolicyConfig)
 
-HELP = """usage: understudy gail POLICY --data DATASET --task TASK --run FOLDER [OPTIONS]
-       understudy gail --resume RUN
-
-Let a policy try, and pay it for what cannot be told from the demonstrations: GAIL, or AIRL. It needs no
-expert to ask and no reward, but thousands of steps of the task.
-
-understudy gail POLICY --help lists the options. POLICY is gaussian, or lstm, or mlp where the action is
-one of several choices."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Gail(Generic[C]):
@@ -68,9 +59,6 @@ class Gail(Generic[C]):
 
 def main(arguments: Sequence[str]) -> int:
     """Learn, or go on with a run that was stopped: `gail --resume RUN`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
-        return 0
     if arguments[0] == "--resume":
         if len(arguments) != 2:
             raise ValueError("usage: understudy gail --resume RUN")

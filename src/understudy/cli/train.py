@@ -29,7 +29,7 @@ from understudy.data.windows import Windows
 from understudy.learn.clone import readable, with_tasks
 from understudy.learn.group import ALONE, Group, joined
 from understudy.learn.supervised import LearnConfig, native_precision
-from understudy.policies import find_policy, policy_names
+from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
 from understudy.policies.one_step import OneStepConfig
 from understudy.run import Run, find_checkpoint, versions
@@ -92,9 +92,6 @@ class Train(Generic[C]):
 
 def main(arguments: Sequence[str]) -> int:
     """Train a policy, or go on with a run that was stopped: `train --resume RUN`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help())
-        return 0
     if arguments[0] == "--resume":
         if len(arguments) != 2:
             raise ValueError("usage: understudy train --resume RUN")
@@ -232,26 +229,6 @@ def _resolved(options: Train[C], dataset: Dataset) -> Train[C]:
     if isinstance(policy, OneStepConfig) and policy.teacher:
         policy = replace(policy, teacher=str(find_checkpoint(Path(policy.teacher)).resolve()))
     return replace(options, device=device, learn=learning, policy=policy)
-
-
-def _help() -> str:
-    lines = [f"  {name:<12}{_summary(name)}" for name in policy_names()]
-    return (
-        "usage: understudy train POLICY --data DATASET --run FOLDER [OPTIONS]\n"
-        "       understudy train POLICY --data DATASET --estimate | --dry-run\n"
-        "       understudy train --resume RUN\n\n"
-        "Learn a policy from demonstrations.\n\npolicies:\n"
-        + "\n".join(lines)
-        + "\n\nunderstudy train POLICY --help lists the options of a policy and of training."
-    )
-
-
-def _summary(name: str) -> str:
-    """First line of a policy's description; one that does not load is no reason to show none."""
-    try:
-        return (find_policy(name).__doc__ or "").partition("\n")[0]
-    except (ImportError, AttributeError) as error:
-        return f"does not load: {error}"
 
 
 def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[str]]:
