@@ -61,7 +61,7 @@ def teleoperate(
         for episode in rollouts([world], actor, seeds):
             saved.keep(episode, keep)
             if len(saved) >= episodes:
-                actor.linger(f"{plural(len(saved), 'episode')} saved")
+                actor.person.linger(f"{plural(len(saved), 'episode')} saved")
             if len(saved) >= episodes:
                 break
     except Stopped:
@@ -136,7 +136,7 @@ def draw(
                 world.close()
                 saved.keep(episode, keep)
                 if len(saved) >= episodes:
-                    pen.linger(f"{plural(len(saved), 'curve')} saved")
+                    pen.person.linger(f"{plural(len(saved), 'curve')} saved")
                 if len(saved) >= episodes:
                     break
     except Stopped:
