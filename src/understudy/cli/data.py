@@ -5,7 +5,6 @@ from __future__ import annotations
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +16,7 @@ from understudy.cli.options import parse, plural
 from understudy.cli.usage import DATA
 from understudy.data.doctor import verify
 from understudy.data.store import Dataset
+from understudy.names import unknown
 from understudy.physics.arms import ArmName
 
 
@@ -82,9 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         return _export(parse(Export, rest, "data export", DATA[verb]), console)
     if verb == "view":
         return _view(parse(View, rest, "data view", DATA[verb]), console)
-    nearest = get_close_matches(verb, DATA, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"unknown verb 'data {verb}'.{hint} There is: {', '.join(DATA)}")
+    raise unknown("verb of data", verb, DATA)
 
 
 def _info(options: Info, console: Console) -> int:

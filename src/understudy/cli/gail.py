@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -20,6 +19,7 @@ from understudy.learn.gail import GailConfig, begun, gail
 from understudy.learn.ppo import PpoConfig, Progress
 from understudy.learn.recipes import RECIPES, Recipe
 from understudy.learn.resume import read_state
+from understudy.names import unknown
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
@@ -98,9 +98,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[Recipe, Path | None]:
     parser.add_argument("--from", dest="source", type=Path)
     given = parser.parse_known_args(arguments)[0]
     if given.preset and given.preset not in RECIPES:
-        nearest = get_close_matches(given.preset, RECIPES, n=1, cutoff=0.4)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown preset {given.preset!r}.{hint} There is: {', '.join(RECIPES)}")
+        raise unknown("preset", given.preset, RECIPES)
     task = given.task.partition(":")[0]
     return RECIPES.get(given.preset or task, RECIPES["default"]), given.source
 

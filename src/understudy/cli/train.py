@@ -6,7 +6,6 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -29,6 +28,7 @@ from understudy.data.windows import Windows
 from understudy.learn.clone import readable, with_tasks
 from understudy.learn.group import ALONE, Group, joined
 from understudy.learn.supervised import LearnConfig, native_precision
+from understudy.names import unknown
 from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
 from understudy.policies.one_step import OneStepConfig
@@ -200,9 +200,7 @@ def defaults_for(config: type[C], arguments: Sequence[str], source: Source | Non
     parser.add_argument("--preset", default="small")
     name = parser.parse_known_args(arguments)[0].preset
     if name not in config.presets:
-        nearest = get_close_matches(name, config.presets, n=1, cutoff=0.4)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown preset {name!r}.{hint} There is: {', '.join(config.presets)}")
+        raise unknown("preset", name, config.presets)
     preset = config.presets[name]
     return Train(
         data=tyro.MISSING,
