@@ -23,6 +23,7 @@ from typing import IO, Any, final
 
 from torch import Tensor
 
+from understudy.data.durable import replace_text
 from understudy.policies.base import Policy
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.files import read_json
@@ -55,9 +56,7 @@ class Run:
                 f"{folder} is not empty ({', '.join(others[:3])}): name a new folder"
             )
         text = json.dumps(dict(config), indent=2, ensure_ascii=False, allow_nan=False)
-        temporary = folder / ".run.json"
-        temporary.write_text(text + "\n", "utf-8")
-        temporary.rename(folder / "run.json")
+        replace_text(folder / "run.json", text + "\n")
         return run
 
     @classmethod
@@ -94,9 +93,8 @@ class Run:
     def forget_after(self, step: int) -> None:
         """Drop metrics of steps beyond `step`: they come again when training resumes there."""
         rows = [row for row in read_metrics(self.folder) if int(row.get("step", 0)) <= step]
-        temporary = self.folder / ".metrics.jsonl"
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        temporary.rename(self.folder / "metrics.jsonl")
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        replace_text(self.folder / "metrics.jsonl", text)
 
     def save(
         self,

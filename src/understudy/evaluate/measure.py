@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.config import from_plain, to_plain
+from understudy.data.durable import replace_text
 from understudy.episode import Episode, Lost
 from understudy.statistics import Estimate, mean, rate
 from understudy.tasks.base import TaskConfig
@@ -161,9 +161,7 @@ class Report:
         facts["rows"] = [to_plain(row) for row in self.rows]
         facts["lost"] = [to_plain(lost) for lost in self.lost]
         text = json.dumps({"format": FORMAT, **facts}, indent=1, allow_nan=False)
-        waiting = path.with_name(f".{path.name}.{os.getpid()}")
-        waiting.write_text(text + "\n", "utf-8")
-        os.replace(waiting, path)
+        replace_text(path, text + "\n")
 
     @classmethod
     def from_json(cls, path: Path) -> Report:
