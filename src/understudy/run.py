@@ -127,17 +127,23 @@ def checkpoints(folder: Path) -> Iterator[Path]:
     yield from sorted(found, key=lambda p: int(p.name))
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest of a run's checkpoints, None before the first."""
+    found = list(checkpoints(folder))
+    return found[-1] if found else None
+
+
 def find_checkpoint(path: Path) -> Path:
     """Return `path` if it is a checkpoint, or the newest one of the run at `path`."""
     if (path / "model.safetensors").is_file():
         return path
-    found = list(checkpoints(path))
-    if not found:
+    found = newest_checkpoint(path)
+    if found is None:
         raise ValueError(
             f"{path} holds no checkpoint: expected a run folder (understudy train --run {path}) or "
             "one of its checkpoints"
         )
-    return found[-1]
+    return found
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

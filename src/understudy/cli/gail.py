@@ -24,7 +24,7 @@ from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.stochastic import require_stochastic
-from understudy.run import Run, checkpoints, find_checkpoint, versions
+from understudy.run import Run, find_checkpoint, newest_checkpoint, versions
 from understudy.tasks import make_task
 
 C = TypeVar("C", bound=PolicyConfig)
@@ -146,7 +146,7 @@ def _carry_out(run: Run) -> int:
         dataset, task = Dataset.open(Path(str(plan["data"]))), make_task(str(plan["task"]))
         if dataset.fingerprint != plan["fingerprint"]:
             raise ValueError(f"{plan['data']} has changed since the run began: begin anew")
-        newest = next(reversed([*checkpoints(run.folder)]), None)
+        newest = newest_checkpoint(run.folder)
         state = None if newest is None else read_state(newest)
         policy = _begun(plan, dataset, config, practice) if newest is None else _at(newest)
         run.forget_after(state.step if state else 0)

@@ -33,7 +33,7 @@ from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.files import read_json
 from understudy.policies.transfer import freeze
-from understudy.run import Run, checkpoints
+from understudy.run import Run, newest_checkpoint
 
 SMALL_NETWORK = 1_000_000  # weights
 KEYS = (
@@ -158,7 +158,7 @@ def _opened(
     windows: Windows,
 ) -> tuple[Policy, TrainingState | None]:
     """The policy with its newest checkpoint's weights and state, or as it begins."""
-    newest = next(reversed([*checkpoints(folder)]), None)
+    newest = newest_checkpoint(folder)
     if newest is None:
         return begun(plan, config, learning, windows), None
     policy = load_checkpoint(newest).policy

@@ -22,7 +22,7 @@ from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.files import read_json
-from understudy.run import Run, checkpoints, find_checkpoint
+from understudy.run import Run, find_checkpoint, newest_checkpoint
 
 
 class Stopped(Exception):
@@ -133,7 +133,7 @@ def _last_weights(plan: dict[str, Any], dataset: Dataset, run: Path) -> dict[str
 
 def _is_finished(folder: Path) -> bool:
     """Whether a training came to its last step; one without weights has none."""
-    newest = next(reversed([*checkpoints(folder)]), None)
+    newest = newest_checkpoint(folder)
     if newest is None:
         return False
     step = int(read_json(newest / FACTS)["step"])
