@@ -123,7 +123,10 @@ def draw(
 
 @contextmanager
 def _watched(task: TaskConfig, source: Source, is_live: bool) -> Iterator[gymnasium.Env[Any, Any]]:
-    """A world that is shown to a person, at the pace of life if they are `live`; closes both, and says what came late."""
+    """A world that is shown to a person, at the pace of life where that `is_live`; closes world and source.
+
+    Says how many ticks came late.
+    """
     with closing(source):
         paced = Paced(Shown(task.build("rgb_array"), source))
         world = paced if is_live else paced.env
