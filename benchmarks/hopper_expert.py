@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from understudy.learn.ppo import OwnReward, PpoConfig, fresh, improve
+from understudy.learn.fresh import fresh
+from understudy.learn.ppo import PpoConfig, improve
+from understudy.learn.reward import OwnReward
 from understudy.policies.base import Policy
 from understudy.policies.gaussian import GaussianConfig
 from understudy.policies.player import Chunks

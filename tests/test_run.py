@@ -1,10 +1,11 @@
 import json
+from importlib import import_module
 
 import pytest
 
 from tests.demonstrations import CONTINUOUS
 from understudy.policies.mlp import MlpConfig
-from understudy.run import Run, checkpoints, find_checkpoint, read_metrics
+from understudy.run import Run, checkpoints, find_checkpoint, read_metrics, versions
 
 
 @pytest.fixture
@@ -64,6 +65,25 @@ def test_the_checkpoint_says_where_it_comes_from(run):
     assert provenance["step"] == 7
     assert provenance["run"] == {"policy": "mlp"}
     assert "torch" in provenance["versions"]
+
+
+def test_versions_tell_code_that_was_changed_also_where_a_task_is_the_users_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "orchard"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "world.py").write_text("REACH_M = 0.5\n")
+    (package / "task.py").write_text("class Pick:\n    pass\n")
+    pick = import_module("orchard.task").Pick
+    before = versions(pick)
+    assert versions(pick) == before
+    assert versions()["code"] != before["code"]
+    (package / "pictures.txt").write_text("what is no code does not count")
+    assert versions(pick) == before
+    (package / "world.py").write_text("REACH_M = 0.6\n")
+    assert versions(pick)["code"] != before["code"]
 
 
 def test_tensorboards_files_hold_the_metrics(run):

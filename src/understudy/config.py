@@ -5,8 +5,9 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from understudy.names import did_you_mean
 
 T = TypeVar("T")
 
@@ -30,10 +31,9 @@ def from_plain(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is a dataclass
     for name in data:
         if name not in names:
-            nearest = get_close_matches(name, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
             raise ValueError(
-                f"{where}: {cls.__name__} has no {name!r}.{hint} It has: {', '.join(names)}"
+                f"{where}: {cls.__name__} has no {name!r}.{did_you_mean(name, names)} It has: "
+                f"{', '.join(names)}"
             )
     return cls(**{n: _read(hints[n], value, f"{where}: {n}") for n, value in data.items()})
 

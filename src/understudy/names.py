@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -25,8 +25,20 @@ def lookup(kind: str, name: str, table: Mapping[str, str], group: str) -> Any:
     """
     choices = known(table, group)
     if name not in choices:
-        nearest = get_close_matches(name, choices, n=1, cutoff=0.5)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown {kind} {name!r}.{hint} There is: {', '.join(sorted(choices))}")
+        raise unknown(kind, name, sorted(choices))
     module, _, attribute = choices[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> ValueError:
+    """What to raise for a name that stands for nothing: with the nearest one, and all there are."""
+    listed = list(choices)
+    return ValueError(
+        f"unknown {kind} {name!r}.{did_you_mean(name, listed)} There is: {', '.join(listed)}"
+    )
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """ " Did you mean 'act'?" if one of the choices is near, else nothing."""
+    nearest = get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -9,18 +9,21 @@ RUN/report.html, *.json      what `evaluate` wrote
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, final
 
 from torch import Tensor
 
+from understudy.data.durable import replace_text
 from understudy.policies.base import Policy
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.files import read_json
@@ -53,9 +56,7 @@ class Run:
                 f"{folder} is not empty ({', '.join(others[:3])}): name a new folder"
             )
         text = json.dumps(dict(config), indent=2, ensure_ascii=False, allow_nan=False)
-        temporary = folder / ".run.json"
-        temporary.write_text(text + "\n", "utf-8")
-        temporary.rename(folder / "run.json")
+        replace_text(folder / "run.json", text + "\n")
         return run
 
     @classmethod
@@ -92,9 +93,8 @@ class Run:
     def forget_after(self, step: int) -> None:
         """Drop metrics of steps beyond `step`: they come again when training resumes there."""
         rows = [row for row in read_metrics(self.folder) if int(row.get("step", 0)) <= step]
-        temporary = self.folder / ".metrics.jsonl"
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        temporary.rename(self.folder / "metrics.jsonl")
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        replace_text(self.folder / "metrics.jsonl", text)
 
     def save(
         self,
@@ -127,17 +127,23 @@ def checkpoints(folder: Path) -> Iterator[Path]:
     yield from sorted(found, key=lambda p: int(p.name))
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest of a run's checkpoints, None before the first."""
+    found = list(checkpoints(folder))
+    return found[-1] if found else None
+
+
 def find_checkpoint(path: Path) -> Path:
     """Return `path` if it is a checkpoint, or the newest one of the run at `path`."""
     if (path / "model.safetensors").is_file():
         return path
-    found = list(checkpoints(path))
-    if not found:
+    found = newest_checkpoint(path)
+    if found is None:
         raise ValueError(
             f"{path} holds no checkpoint: expected a run folder (understudy train --run {path}) or "
             "one of its checkpoints"
         )
-    return found[-1]
+    return found
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -152,8 +158,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on, and the commit where there is one."""
+def versions(*kinds: type) -> dict[str, str]:
+    """Return the versions that a result depends on, and the commit where there is one.
+
+    "code" is a hash of our source, and of that of the packages in which `kinds` are.
+    """
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in PACKAGES:
         try:
@@ -168,6 +177,24 @@ def versions() -> dict[str, str]:
     )
     if commit.returncode == 0:
         found["commit"] = commit.stdout.strip()
+    digest = hashlib.blake2b(digest_size=8)
+    for name, file in sorted(_source(kinds).items()):
+        digest.update(f"{name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return found | {"code": digest.hexdigest()}
+
+
+def _source(kinds: Iterable[type]) -> dict[str, Path]:
+    """{name: file} of all that ships with us, weights of experts too, and of the modules beside `kinds`."""
+    ours = Path(__file__).parent
+    files = [file for file in ours.rglob("*") if file.is_file() and file.suffix != ".pyc"]
+    found = {str(file.relative_to(ours.parent)): file for file in files}
+    for top in {kind.__module__.partition(".")[0] for kind in kinds} - {ours.name}:
+        module = sys.modules[top]
+        folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+        single = getattr(module, "__file__", None)
+        files = [file for folder in folders for file in folder.rglob("*.py")]
+        files += [Path(single)] if single and not folders else []
+        found |= {f"{top} {place}": file for place, file in enumerate(sorted(files))}
     return found
 
 

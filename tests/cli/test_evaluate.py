@@ -1,5 +1,6 @@
 """A measurement that is interrupted goes on where it was, and gives the same report."""
 
+import json
 import os
 import signal
 import time
@@ -43,3 +44,21 @@ def test_another_measurement_does_not_go_on_from_what_is_there(tmp_path, capsys)
     assert main([*words, str(tmp_path), "--episodes", "4"]) == 0
     assert "going on" not in capsys.readouterr().out
     assert len(rows(tmp_path)) == 4
+
+
+def test_what_was_measured_with_other_code_is_measured_anew_and_that_is_said(tmp_path, capsys):
+    words = ["evaluate", "expert", "--task", "mountain-car", "--videos", "0", "--out"]
+    again = [*words, str(tmp_path), "--episodes", "3"]
+    assert main(again) == 0
+    done = json.loads((tmp_path / "report.json").read_text())
+    done["rows"] = done["rows"][:2]
+    (tmp_path / "unfinished.json").write_text(json.dumps(done))
+    assert main(again) == 0
+    assert "going on: 2 rollouts of 3 are done" in capsys.readouterr().out
+    done.setdefault("versions", {})["code"] = "that of another day"
+    (tmp_path / "unfinished.json").write_text(json.dumps(done))
+    assert main(again) == 0
+    said = capsys.readouterr().out
+    assert "going on" not in said
+    assert "beginning anew: 2 rollouts were played with another code" in said
+    assert len(rows(tmp_path)) == 3

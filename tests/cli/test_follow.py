@@ -6,7 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from understudy.cli.follow import _bar, _line
+from understudy.cli.follow import _bar
+from understudy.cli.session import _said
 from understudy.learn.supervised import Progress, TrainingState
 
 REPORT = Progress(
@@ -24,7 +25,7 @@ REPORT = Progress(
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_counts_and_times_are_whole_on_a_narrow_terminal(width):
     bar, shown = _bar(), StringIO()
-    bar.add_task("", total=4000, completed=1200, loss=_line(REPORT))
+    bar.add_task("", total=4000, completed=1200, said=_said(REPORT))
     Console(file=shown, width=width).print(bar.get_renderable())
     [line] = shown.getvalue().splitlines()
     assert line.startswith("1,200/4,000 ")
@@ -33,5 +34,5 @@ def test_counts_and_times_are_whole_on_a_narrow_terminal(width):
 
 
 def test_waiting_for_data_is_shown_where_there_is_any():
-    assert "waits" not in _line(REPORT)
-    assert _line(replace(REPORT, waiting=0.034)).endswith("12,346 samples/s, waits 3%")
+    assert "waits" not in _said(REPORT)
+    assert _said(replace(REPORT, waiting=0.034)).endswith("12,346 samples/s, waits 3%")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from understudy.cli import VERBS, main
+from understudy.policies import find_policy, policy_names
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.lerobot_diffusion import LerobotDiffusionConfig
 from understudy.tasks import make_task
@@ -39,15 +40,25 @@ def test_the_first_help_loads_neither_torch_nor_numpy():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["collect", "evaluate", "data"])
-def test_the_help_of_verbs_that_learn_nothing_does_not_wait_for_torch(verb):
+def test_no_help_waits_for_torch_unless_it_is_of_a_policys_options():
+    asked = [[verb] for verb in VERBS] + [["data", "info"], ["evaluate", "expert"]]
     program = (
         "import sys\nfrom understudy.cli import main\n"
-        f"try: main([{verb!r}, '--help'])\n"
-        "except SystemExit: pass\n"
-        "sys.exit('torch' in sys.modules)"
+        f"for words in {asked}:\n"
+        "    try: main([*words, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "    if 'torch' in sys.modules: sys.exit(f'{words} brings torch')"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    helped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert helped.returncode == 0, helped.stderr
+
+
+def test_the_list_of_policies_has_what_each_says_of_itself(capsys):
+    assert main(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    for name in policy_names():
+        assert f"  {name} " in said
+        assert f" {find_policy(name).__doc__.partition(chr(10))[0]}\n" in said
 
 
 @pytest.mark.parametrize(

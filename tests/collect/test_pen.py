@@ -100,6 +100,16 @@ def test_the_last_curve_can_be_undone_as_well(tmp_path):
     assert Dataset.open(tmp_path / "set").selected.tolist() == [1]
 
 
+def test_the_next_drawing_says_that_the_last_was_undone():
+    moments = [[["down", "u"]], LINE, [["down", "q"]]]
+    events = [(n, Event(*event)) for n, moment in enumerate(moments) for event in moment]
+    source = Script(events)
+    pen = Pen(CANVAS, source, lambda: "undone: the last curve")
+    pen.person.linger("1 curve saved")
+    pen.draw()
+    assert source.said[1][-1] == "undone: the last curve"
+
+
 def test_a_mouse_that_speaks_often_leaves_points_a_millimetre_apart():
     often = [["slide", axis, 0.5 + n / 9e4] for n in range(9000) for axis in ("pen x", "pen y")]
     points, _ = drawn([*LINE[:3], *often], [["down", "q"]])

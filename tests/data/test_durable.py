@@ -16,7 +16,7 @@ from tests.data import crash_child
 from tests.data.demonstrations import CAMERAS, VECTORS, demonstration, differences, files
 from tests.processes import Process
 from understudy.data.doctor import verify
-from understudy.data.durable import open_json, replace_file, seal_json
+from understudy.data.durable import open_json, replace_file, replace_text, seal_json
 from understudy.data.store import Dataset
 
 TASKS = ("one", "two", "three")
@@ -264,3 +264,12 @@ def test_no_saved_episode_is_lost_to_kill_9(tmp_path):
             assert dataset[i].observations["observation.images.front"][-1].shape == (32, 48, 3)
         known = len(dataset)
     assert known > 3  # it did record
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    file = tmp_path / "report.json"
+    replace_text(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        replace_text(file, "new \ud800")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]

@@ -102,7 +102,7 @@ def test_only_chosen_episodes_are_decoded_and_others_are_refused_by_name(dataset
         cache.gather(FRONT, np.array([2, 0]), np.array([0, 0]))
     with pytest.raises(KeyError, match=r"observation\.images\.wrist.*only of"):
         cache.gather(WRIST, np.array([2]), np.array([0]))
-    with pytest.raises(KeyError, match=r"did you mean 'observation\.images\.front'"):
+    with pytest.raises(KeyError, match=r"Did you mean 'observation\.images\.front'"):
         FrameCache.build(dataset, ["observation.images.frnt"])
     with pytest.raises(IndexError, match=r"episode 3: the dataset has episodes 0\.\.2"):
         FrameCache.build(dataset, [FRONT], episodes=[3])

@@ -127,7 +127,7 @@ def test_a_column_is_all_episodes_end_to_end(tmp_path):
     column = dataset.column("action")
     assert column.flags.c_contiguous
     assert not column.flags.writeable
-    with pytest.raises(KeyError, match=r"'actoin'; did you mean 'action'"):
+    with pytest.raises(KeyError, match=r"'actoin'. Did you mean 'action'"):
         dataset.column("actoin")
 
 

@@ -9,19 +9,12 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from understudy.learn.advantage import advantages, discounted, gains_of
+from understudy.learn.fresh import fresh
 from understudy.learn.played import played
-from understudy.learn.ppo import (
-    Judged,
-    OwnReward,
-    PpoConfig,
-    advantages,
-    clipped,
-    discounted,
-    fresh,
-    gains_of,
-    improve,
-)
+from understudy.learn.ppo import PpoConfig, clipped, improve
 from understudy.learn.practice import FIRST_SEED, SEEDS, Practice
+from understudy.learn.reward import Judged, OwnReward
 from understudy.policies.gaussian import GaussianConfig
 from understudy.policies.mlp import MlpConfig
 from understudy.policies.player import Samples

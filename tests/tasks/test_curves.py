@@ -58,7 +58,8 @@ def test_what_has_no_length_or_too_much_of_it_is_refused():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("0 0 0\n1 2\n", "line 2: '1 2', expected x y z"),
+        ("0 0 0\n1 2\n", "line 2: 2 numbers, expected 3"),
+        ("0 0\n1 2\n", "2 numbers a line, expected x y z in metres"),
         ("0 0 0\n1 2 x\n", "line 2"),
         ("0 0 0\n1 2 inf\n", "line 2"),
         ("0 0 0\n", "has 1 points"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 from understudy import __version__
+from understudy.names import unknown
 
 VERBS = {
     "data": "look at demonstrations, or bring them in from another format",
@@ -54,9 +54,14 @@ def _answer(given: list[str]) -> int:
         return 0
     verb, rest = given[0], given[1:]
     if verb not in VERBS:
-        nearest = get_close_matches(verb, VERBS, n=1, cutoff=0.4)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        return _fail(f"unknown verb {verb!r}.{hint} There is: {', '.join(VERBS)}", 2)
+        return _fail(str(unknown("verb", verb, VERBS)), 2)
+    if not rest or rest[0] in ("-h", "--help"):
+        from understudy.cli.usage import usage
+
+        text = usage(verb)
+        if text:
+            print(text)
+            return 0
     return _run(verb, rest)
 
 

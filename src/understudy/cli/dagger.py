@@ -12,7 +12,6 @@ import tyro
 
 from understudy.cli.fine_tune import source_of
 from understudy.cli.options import parse
-from understudy.cli.rounds import Rounds, Stopped
 from understudy.cli.rules import Rules
 from understudy.cli.train import Train, defaults_for
 from understudy.config import from_plain, to_plain
@@ -28,14 +27,6 @@ from understudy.tasks.base import TaskConfig
 C = TypeVar("C", bound=PolicyConfig)
 EXPERT = Path("expert")  # --data where the task's expert shows the demonstrations
 
-HELP = """usage: understudy dagger POLICY --task TASK --run FOLDER [OPTIONS]
-       understudy dagger --resume RUN
-
-Let a policy act, have an expert say what was right in the states that it came to, learn from all of
-it, and again. Begins with the demonstrations in --data, or with --demonstrations of the task's expert.
-
-understudy dagger POLICY --help lists the options; understudy train names the policies."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Dagger(Generic[C]):
@@ -47,9 +38,6 @@ class Dagger(Generic[C]):
 
 def main(arguments: Sequence[str]) -> int:
     """Do all rounds, or go on with those of a run that was stopped: `dagger --resume RUN`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
-        return 0
     if arguments[0] == "--resume":
         if len(arguments) != 2:
             raise ValueError("usage: understudy dagger --resume RUN")
@@ -88,6 +76,9 @@ def parsed(name: str, arguments: Sequence[str]) -> Dagger[Any]:
 
 def _carry_out(run: Run) -> int:
     """All rounds that are not done; everything needed is in the run's folder."""
+    from understudy.cli.rounds import Rounds
+    from understudy.cli.trainings import Stopped  # all that is needed to play is not for a --help
+
     again = f"understudy dagger --resume {run.folder}"
     with closing(run):
         plan = run.config

@@ -5,7 +5,6 @@ from __future__ import annotations
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,19 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from understudy.cli.options import parse, plural
+from understudy.cli.usage import DATA
 from understudy.data.doctor import verify
 from understudy.data.store import Dataset
+from understudy.names import unknown
 from understudy.physics.arms import ArmName
-
-VERBS = {
-    "info": "what a dataset holds, whether its files are intact, and what is odd about it",
-    "import": "bring demonstrations in from another format",
-    "export": "write demonstrations in another format",
-    "view": "write a page with plots and videos of a dataset",
-}
-HELP = "usage: understudy data VERB ...\n\nverbs:\n" + "\n".join(
-    f"  {verb:<8}{text}" for verb, text in VERBS.items()
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,21 +73,16 @@ class View:
 def main(arguments: Sequence[str]) -> int:
     """Do one of the verbs."""
     console = Console(highlight=False)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        console.print(HELP, markup=False)
-        return 0
     verb, rest = arguments[0], arguments[1:]
     if verb == "info":
-        return _info(parse(Info, rest, "data info", VERBS[verb]), console)
+        return _info(parse(Info, rest, "data info", DATA[verb]), console)
     if verb == "import":
-        return _import(parse(Import, rest, "data import", VERBS[verb]), console)
+        return _import(parse(Import, rest, "data import", DATA[verb]), console)
     if verb == "export":
-        return _export(parse(Export, rest, "data export", VERBS[verb]), console)
+        return _export(parse(Export, rest, "data export", DATA[verb]), console)
     if verb == "view":
-        return _view(parse(View, rest, "data view", VERBS[verb]), console)
-    nearest = get_close_matches(verb, VERBS, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"unknown verb 'data {verb}'.{hint} There is: {', '.join(VERBS)}")
+        return _view(parse(View, rest, "data view", DATA[verb]), console)
+    raise unknown("verb of data", verb, DATA)
 
 
 def _info(options: Info, console: Console) -> int:

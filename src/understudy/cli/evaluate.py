@@ -8,6 +8,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from understudy.cli.options import FleetOptions, parse, plural
+from understudy.cli.usage import EVALUATE
 from understudy.evaluate.compare import Comparison, compare
 from understudy.evaluate.film import Film, choose, film, rendering_problem
 from understudy.evaluate.measure import Report, begin, go_on, outcome_of, seeds_for
@@ -30,15 +32,6 @@ if TYPE_CHECKING:  # torch, which comes with these, is not for a --help
 UNFINISHED = ("unfinished.json", "unfinished-against.json")
 KEEP_S = 0.5  # between two times of writing down what is done
 LOST_LISTED = 5
-HELP = """usage: understudy evaluate ACTOR --task TASK [OPTIONS]
-
-Measure how good an actor is on starts that nothing was chosen on, and write a report.
-
-ACTOR is a run folder (its newest checkpoint), a checkpoint folder, `expert`, `random`, or a zip of
-stable-baselines3.
-`--against` measures a second actor on the same starts and tests the difference.
-
-understudy evaluate ACTOR --help lists the options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +65,9 @@ class Evaluate:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, compare, film, write."""
-    if not arguments or arguments[0].startswith("-"):
-        if arguments and arguments[0] not in ("-h", "--help"):
-            raise ValueError("the actor comes first: understudy evaluate ACTOR --task TASK")
-        Console(highlight=False).print(HELP, markup=False)
-        return 0
-    options = parse(Evaluate, arguments[1:], "evaluate ACTOR", HELP.splitlines()[2])
+    if arguments[0].startswith("-"):
+        raise ValueError("the actor comes first: understudy evaluate ACTOR --task TASK")
+    options = parse(Evaluate, arguments[1:], "evaluate ACTOR", EVALUATE.splitlines()[2])
     command = shlex.join(["understudy", "evaluate", *arguments])
     evaluate(arguments[0], options, [command])
     return 0
@@ -163,8 +153,12 @@ def measured(
 ) -> Report:
     """Play all starts, with a bar that shows how many are done and how they went.
 
-    What is done is kept in the file `unfinished`, from which the same measurement goes on.
+    What is done is kept in the file `unfinished`, from which the same measurement goes on, by the same code.
     """
+    from understudy.run import versions
+
+    with closing(task.build()) as world:  # its class may be neither ours nor the task's
+        made_with = versions(type(task), type(actor), type(world.unwrapped))
     begun = begin(
         task,
         actor,
@@ -172,6 +166,7 @@ def measured(
         task_name=options.task,
         actor_name=name,
         purpose=options.purpose,
+        versions=made_with,
     )
     report = begun = _gone_on(begun, unfinished, actor.build(task.spec).source)
     bar = Progress(
@@ -211,14 +206,25 @@ def _keep(report: Report, file: Path) -> None:
 
 
 def _gone_on(report: Report, unfinished: Path, source: str) -> Report:
-    """The same measurement as far as it had come, if it was begun before."""
+    """The same measurement as far as it had come, if it was begun before, and nothing has changed since."""
     if not unfinished.exists():
         return report
     before = Report.from_json(unfinished)
-    if replace(before, source="", rows=(), lost=()) != report or before.source != source:
+    begun = replace(before, source="", rows=(), lost=(), versions=report.versions)
+    if begun != report or before.source != source:
         return report
-    print(f"going on: {plural(len(before.rows), 'rollout')} of {len(report.seeds)} are done")
+    done, others = plural(len(before.rows), "rollout"), _changed(before.versions, report.versions)
+    if others:
+        print(f"beginning anew: {done} were played with another {', '.join(others)}")
+        return report
+    print(f"going on: {done} of {len(report.seeds)} are done")
     return replace(before, lost=())
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What has another version; of a commit the code says more, which it may have left as it was."""
+    names = (before.keys() | now.keys()) - {"commit"}
+    return sorted(name for name in names if before.get(name) != now.get(name))
 
 
 def _went(report: Report) -> str:
@@ -253,7 +259,7 @@ def _write(
 ) -> None:
     from understudy.fleet import PolicyActor
     from understudy.policies.checkpoint import load_checkpoint
-    from understudy.run import read_metrics, versions
+    from understudy.run import read_metrics
 
     run: Mapping[str, Any] = {}
     curves: list[dict[str, Any]] = []
@@ -270,7 +276,7 @@ def _write(
         data_summary=_data_summary(run),
         provenance={
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            **versions(),
+            **report.versions,
             **{key: run[key] for key in ("policy", "config", "learn") if key in run},
         },
         commands=commands,

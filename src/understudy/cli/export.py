@@ -10,9 +10,6 @@ from typing import Annotated
 import tyro
 
 from understudy.cli.options import parse
-from understudy.policies.checkpoint import load_checkpoint
-from understudy.policies.lerobot_export import export
-from understudy.run import find_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     options: Export = parse(
         Export, arguments, "export", "Write a policy as a folder that LeRobot 0.4.4 opens."
     )
+    from understudy.policies.checkpoint import load_checkpoint
+    from understudy.policies.lerobot_export import export
+    from understudy.run import find_checkpoint  # torch, which comes with these, is not for a --help
+
     if options.out.exists():
         raise ValueError(f"{options.out} is there already; choose a new folder")
     policy = load_checkpoint(find_checkpoint(options.policy)).policy

@@ -1,12 +1,12 @@
-"""What a terminal shows and keeps of a training that runs: bar, metrics, checkpoints, a way out."""
+"""What a terminal shows and keeps of a policy that learns: bar, metrics, checkpoints, a way out."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rich.progress import (
     BarColumn,
@@ -19,12 +19,24 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+from torch import Tensor
 
-from understudy.learn import supervised
 from understudy.learn.resume import state_files
-from understudy.learn.supervised import LearnConfig, averaged_weights
+from understudy.learn.supervised import TrainingState
 from understudy.policies.base import Policy
 from understudy.run import Run, find_checkpoint
+
+
+class Report(Protocol):
+    """What every learner says from time to time."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def state(self) -> TrainingState: ...
+
+
+R = TypeVar("R", bound=Report)
 
 
 def unwatched(share: float) -> None:
@@ -33,30 +45,39 @@ def unwatched(share: float) -> None:
 
 def follow(
     run: Run,
-    config: dict[str, Any],
     policy: Policy,
-    learning: LearnConfig,
-    reports: Iterator[supervised.Progress],
+    reports: Iterator[R],
+    *,
+    steps: int,
+    row: Callable[[R], Mapping[str, Any] | None],
+    said: Callable[[R], str],
+    weights: Callable[[R], Mapping[str, Tensor]],
+    again: str,
     watch: Callable[[float], None] = unwatched,
 ) -> int:
-    """Log, save and draw what the learner reports; `watch` hears which share of the steps is done."""
-    every = max(1, learning.steps // max(1, config["checkpoints"]))
-    saved, last = -1, None
-    keep = config.get("keep", 3)
+    """Log, save and draw what a learner reports on its way to `steps`, 0 where there is nothing to learn.
 
-    def save(report: supervised.Progress) -> None:
-        weights = averaged_weights(policy, report.state)
+    `row` is a report as a line of metrics.jsonl, None if it is not for the record, `said` what the bar says of
+    it, `weights` are those to save. Returns the exit code: 130 if interrupted on the way, when `again` is the
+    command that goes on. `watch` hears which share of the steps is done.
+    """
+    plan = run.config
+    every = max(1, steps // max(1, plan["checkpoints"]))
+    saved, last = -1, None
+
+    def save(report: R) -> None:
         files = state_files(report.state)
-        run.save(report.step, config["policy"], policy, weights, files, keep=keep)
+        keep = plan.get("keep", 3)
+        run.save(report.step, plan["policy"], policy, weights(report), files, keep=keep)
 
     with _bar() as bar, interruptible() as interrupted:
-        trains = any(p.requires_grad for p in policy.parameters())
-        line = bar.add_task("", total=learning.steps, loss="", visible=trains)
+        line = bar.add_task("", total=steps, said="", visible=steps > 0)
         for last in reports:
-            bar.update(line, completed=last.step, loss=_line(last))
-            watch(last.step / learning.steps)
-            if last.is_due:
-                run.log(_row(last))
+            bar.update(line, completed=min(last.step, steps), said=said(last))
+            watch(last.step / max(1, steps))
+            noted = row(last)
+            if noted is not None:
+                run.log(noted)
             if last.step // every > max(saved, 0) // every or interrupted:
                 save(last)
                 saved = last.step
@@ -64,15 +85,14 @@ def follow(
                 break
     if last is not None and saved != last.step:
         save(last)
-    if interrupted and last is not None and last.step < learning.steps:
-        again = config.get("resume", f"understudy train --resume {run.folder}")
+    if interrupted and last is not None and last.step < steps:
         print(f"interrupted at step {last.step:,}; saved. Go on: {again}")
         return 130
     print(f"done: {find_checkpoint(run.folder)}")
     return 0
 
 
-def accompany(reports: Iterator[supervised.Progress]) -> int:
+def accompany(reports: Iterator[Report]) -> int:
     """Train along with the process that keeps the run."""
     with interruptible() as interrupted:
         try:
@@ -85,38 +105,19 @@ def accompany(reports: Iterator[supervised.Progress]) -> int:
     return 0
 
 
-def _row(report: supervised.Progress) -> dict[str, Any]:
-    held_out = {f"held_out_{name}": value for name, value in (report.held_out or {}).items()}
-    return {
-        "step": report.step,
-        **report.losses,
-        **held_out,
-        "learning_rate": report.learning_rate,
-        "samples_per_s": round(report.samples_per_s),
-        "waiting": round(report.waiting, 3),
-        "skipped": report.state.skipped,
-    }
-
-
-def _line(report: supervised.Progress) -> str:
-    losses = "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
-    waits = f", waits {report.waiting:.0%}" if report.waiting >= 0.005 else ""  # for data
-    return f"{losses}  {report.samples_per_s:,.0f} samples/s{waits}"
-
-
-class _Losses(ProgressColumn):
-    """What the line says of the losses: cut short where there is no room, on the same line."""
+class _Said(ProgressColumn):
+    """What the line says of a report: cut short where there is no room, on the same line."""
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields["loss"], no_wrap=True, overflow="ellipsis")
+        return Text(task.fields["said"], no_wrap=True, overflow="ellipsis")
 
 
 def _bar() -> Progress:
-    """On a narrow terminal losses and bar give way, counts and times do not."""
+    """On a narrow terminal what is said and the bar give way, counts and times do not."""
     return Progress(
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         BarColumn(bar_width=12),
-        _Losses(table_column=Column()),
+        _Said(table_column=Column()),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
         TextColumn("left"),
         TimeRemainingColumn(table_column=Column(no_wrap=True)),

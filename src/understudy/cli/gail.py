@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from understudy.cli.follow import interruptible
+from understudy.cli.follow import follow
 from understudy.cli.options import parse, plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
-from understudy.learn import ppo
 from understudy.learn.gail import GailConfig, begun, gail
-from understudy.learn.ppo import PpoConfig
+from understudy.learn.ppo import PpoConfig, Progress
 from understudy.learn.recipes import RECIPES, Recipe
-from understudy.learn.resume import read_state, state_files
+from understudy.learn.resume import read_state
+from understudy.names import unknown
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.stochastic import require_stochastic
-from understudy.run import Run, checkpoints, find_checkpoint, versions
+from understudy.run import Run, find_checkpoint, newest_checkpoint, versions
 from understudy.tasks import make_task
 
 C = TypeVar("C", bound=PolicyConfig)
-
-HELP = """usage: understudy gail POLICY --data DATASET --task TASK --run FOLDER [OPTIONS]
-       understudy gail --resume RUN
-
-Let a policy try, and pay it for what cannot be told from the demonstrations: GAIL, or AIRL. It needs no
-expert to ask and no reward, but thousands of steps of the task.
-
-understudy gail POLICY --help lists the options. POLICY is gaussian, or lstm, or mlp where the action is
-one of several choices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +59,6 @@ class Gail(Generic[C]):
 
 def main(arguments: Sequence[str]) -> int:
     """Learn, or go on with a run that was stopped: `gail --resume RUN`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
-        return 0
     if arguments[0] == "--resume":
         if len(arguments) != 2:
             raise ValueError("usage: understudy gail --resume RUN")
@@ -112,9 +98,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[Recipe, Path | None]:
     parser.add_argument("--from", dest="source", type=Path)
     given = parser.parse_known_args(arguments)[0]
     if given.preset and given.preset not in RECIPES:
-        nearest = get_close_matches(given.preset, RECIPES, n=1, cutoff=0.4)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown preset {given.preset!r}.{hint} There is: {', '.join(RECIPES)}")
+        raise unknown("preset", given.preset, RECIPES)
     task = given.task.partition(":")[0]
     return RECIPES.get(given.preset or task, RECIPES["default"]), given.source
 
@@ -162,14 +146,23 @@ def _carry_out(run: Run) -> int:
         dataset, task = Dataset.open(Path(str(plan["data"]))), make_task(str(plan["task"]))
         if dataset.fingerprint != plan["fingerprint"]:
             raise ValueError(f"{plan['data']} has changed since the run began: begin anew")
-        newest = next(reversed([*checkpoints(run.folder)]), None)
+        newest = newest_checkpoint(run.folder)
         state = None if newest is None else read_state(newest)
         policy = _begun(plan, dataset, config, practice) if newest is None else _at(newest)
         run.forget_after(state.step if state else 0)
         _introduce(plan, policy, practice, state.step if state else 0, run.folder)
         adapts = not (config.clone_steps or plan["from"])
         reports = gail(policy, dataset, task, config, practice, adapts=adapts, resume=state)
-        return _follow(run, plan, policy, practice, reports)
+        return follow(
+            run,
+            policy,
+            reports,
+            steps=practice.steps,
+            row=_row,
+            said=_said,
+            weights=lambda _: policy.state_dict(),
+            again=f"understudy gail --resume {run.folder}",
+        )
 
 
 def _begun(
@@ -223,43 +216,7 @@ def _introduce(
         print(known if practice.steps >= recipe.needs else f"too few: {known}")
 
 
-def _follow(
-    run: Run,
-    plan: dict[str, Any],
-    policy: Policy,
-    practice: PpoConfig,
-    reports: Iterator[ppo.Progress],
-) -> int:
-    """Log, save and draw what the learner reports."""
-    every = max(1, practice.steps // plan["checkpoints"])
-    saved, last = 0, None
-
-    def save(report: ppo.Progress) -> None:
-        weights, files = policy.state_dict(), state_files(report.state)
-        run.save(report.step, plan["policy"], policy, weights, files, keep=plan["keep"])
-
-    with _bar() as bar, interruptible() as interrupted:
-        line = bar.add_task("", total=practice.steps, said="")
-        for last in reports:
-            bar.update(line, completed=min(last.step, practice.steps), said=_said(last))
-            run.log(_row(last))
-            if last.step // every > saved // every or interrupted:
-                save(last)
-                saved = last.step
-            if interrupted:
-                break
-    if last is not None and saved != last.step:
-        save(last)
-    if interrupted and last is not None and last.step < practice.steps:
-        print(
-            f"interrupted at step {last.step:,}; saved. Go on: understudy gail --resume {run.folder}"
-        )
-        return 130
-    print(f"done: {find_checkpoint(run.folder)}")
-    return 0
-
-
-def _row(report: ppo.Progress) -> dict[str, Any]:
+def _row(report: Progress) -> dict[str, Any]:
     return {
         "step": report.step,
         "return": report.mean_return,
@@ -271,17 +228,6 @@ def _row(report: ppo.Progress) -> dict[str, Any]:
     }
 
 
-def _said(report: ppo.Progress) -> str:
+def _said(report: Progress) -> str:
     told = f"  told apart {report.facts['accuracy']:.0%}"
     return f"return {report.mean_return:.4g}{told}  {report.steps_per_s:,.0f} steps/s"
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        BarColumn(bar_width=12),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )

@@ -11,9 +11,7 @@ RUN/metrics.jsonl               one line a round
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -22,34 +20,22 @@ from rich.progress import track
 
 from understudy.cli import collect as collecting
 from understudy.cli.evaluate import Evaluate, measured
-from understudy.cli.fine_tune import Source, source_of, taken_from
 from understudy.cli.options import plural
 from understudy.cli.rules import Rules
-from understudy.cli.session import carry_out, windows_for
-from understudy.cli.train import Train, planned
-from understudy.config import from_plain
+from understudy.cli.train import Train
+from understudy.cli.trainings import Trainings
 from understudy.data.store import Dataset
 from understudy.episode import Episode, Lost
 from understudy.evaluate.measure import Report
 from understudy.fleet import PolicyActor, whole
 from understudy.learn.dagger import MixtureActor, Round, Score, dagger, next_seed
 from understudy.learn.gates import BetaGate, EnsembleGate, GateConfig, SafeGate, beta
-from understudy.learn.group import ALONE
-from understudy.learn.resume import FACTS
-from understudy.learn.supervised import LearnConfig
 from understudy.learn.thrifty import calibrated, fit_risk, save_risk
-from understudy.policies import find_policy
-from understudy.policies.base import PolicyConfig
 from understudy.policies.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from understudy.policies.files import read_json
-from understudy.run import Run, checkpoints, find_checkpoint, read_metrics
+from understudy.run import Run, find_checkpoint, read_metrics
 from understudy.tasks import make_task
 
 PILOT = range(19_980, 20_000)  # selection starts at which ThriftyDAgger's thresholds are taken
-
-
-class Stopped(Exception):
-    """A training was interrupted; it is saved."""
 
 
 @final
@@ -57,11 +43,10 @@ class Rounds:
     """One run of DAgger, begun or gone on with."""
 
     def __init__(
-        self, run: Run, rules: Rules, name: str, training: Callable[[], Train[Any]]
+        self, run: Run, rules: Rules, name: str, options: Callable[[], Train[Any]]
     ) -> None:
-        self.run, self.rules, self.name = run, rules, name
-        self.folder = run.folder
-        self._training = training  # asked for once, before the first round
+        self.run, self.rules, self.folder = run, rules, run.folder
+        self._trainings = Trainings(run, rules, name, options)
         self._task = make_task(rules.task)
         self._fleet = rules.ground.build()
         self._width = 16  # rows of every batch that a network sees in play
@@ -81,9 +66,9 @@ class Rounds:
                 dataset,
                 self.rules.dagger,
                 collect=self.collect,
-                train=self.train,
+                train=self._trainings.carry_out,
                 evaluate=self.evaluate,
-                first_seed=int(self._base()["first_seed"]),
+                first_seed=self._trainings.first_seed,
                 done=done,
             )
             last = None
@@ -111,25 +96,10 @@ class Rounds:
         played = self._fleet.play(self._task, actor, seeds, whole, workshop)
         return iter(track(played, f"round {number}: collecting", total=len(seeds)))
 
-    def train(self, number: int) -> Path:
-        """Train the round's policies, or go on with them; returns the checkpoint of the first."""
-        for member in range(self._members):
-            folder = self._place(number, member)
-            if not (folder / "run.json").exists():
-                shutil.rmtree(folder, ignore_errors=True)  # begun, and killed before it was there
-                run = Run.create(folder, self._plan(number, member))
-            elif _is_finished(folder):
-                continue
-            else:
-                run = Run.open(folder)
-            if carry_out(folder, run, ALONE):
-                raise Stopped
-        return find_checkpoint(self._place(number, 0))
-
     def evaluate(self, number: int, checkpoint: Path) -> Score:
         """Measure a policy on selection starts, or read what was measured."""
         torch.set_num_threads(1)
-        file = self._place(number, 0).parent / "selection.json"
+        file = self._trainings.place(number).parent / "selection.json"
         report = Report.from_json(file) if file.exists() else None
         if report is None or report.source != fingerprint(checkpoint) or report.missing:
             options = Evaluate(
@@ -142,33 +112,19 @@ class Rounds:
 
     # inside
 
-    @property
-    def _members(self) -> int:
-        return self.rules.members if self.rules.gate in ("ensemble", "thrifty") else 1
-
-    def _place(self, number: int, member: int) -> Path:
-        name = f"member-{member}" if member else "policy"
-        return self.folder / "rounds" / f"{number:02d}" / name
-
-    def _base(self) -> dict[str, Any]:
-        """What all trainings have in common: the plan of the first."""
-        return read_json(self._place(0, 0) / "run.json")
-
     def _learner(self, checkpoint: Path) -> PolicyActor:
         return PolicyActor(checkpoint=checkpoint, width=self._width)
 
     def _begin(self) -> None:
         """See to it that the demonstrations are there, and the plan of the first training."""
-        first = self._place(0, 0)
-        if (first / "run.json").exists():
+        if self._trainings.are_planned:
             return
         data = self.folder / "data"
         if self.run.config["data"]:
             self._copy(Dataset.open(Path(self.run.config["data"])), data)
         else:
             self._demonstrate(data)
-        shutil.rmtree(first, ignore_errors=True)
-        Run.create(first, self._plan(0, 0)).close()
+        self._trainings.plan()
 
     def _copy(self, demonstrations: Dataset, folder: Path) -> None:
         """Copy the demonstrations that are not there yet."""
@@ -188,49 +144,6 @@ class Rounds:
                      rules.demonstrations - start, *rules.ground.words]  # fmt: skip
             collecting.main([str(word) for word in words])
 
-    def _plan(self, number: int, member: int) -> dict[str, Any]:
-        """What a training's run.json keeps."""
-        dataset = Dataset.open(self.folder / "data")
-        plan = self._base() if number or member else self._first_plan(dataset)
-        plan["learn"]["seed"] += member
-        train, held_out = dataset.split(plan["held_out"], plan["learn"]["seed"])
-        plan["episodes"] = {
-            "train": [dataset.ids[i] for i in train],
-            "held_out": [dataset.ids[i] for i in held_out],
-        }
-        plan["fingerprint"] = dataset.fingerprint
-        if number and self.rules.round_steps:
-            plan["learn"]["steps"] = self.rules.round_steps
-        if number and self.rules.fine_tune:
-            plan["from"] = self._last_weights(plan, dataset, self._place(number - 1, member))
-        return plan
-
-    def _first_plan(self, dataset: Dataset) -> dict[str, Any]:
-        options = self._training()
-        options = _with_data(options, self.folder / "data")
-        source = source_of(self.name, self.run.config["arguments"])
-        plan, *_ = planned(self.name, options, source, ALONE)
-        first_seed = next_seed(dataset)
-        if not self.run.config["data"]:
-            first_seed = max(first_seed, self.rules.demonstrations)
-        return plan | {
-            "learn_from": self.rules.learn_from,
-            "first_seed": first_seed,
-            "resume": f"understudy dagger --resume {self.folder}",
-        }
-
-    def _last_weights(self, plan: dict[str, Any], dataset: Dataset, run: Path) -> dict[str, Any]:
-        """Begin with the weights of the last round; what is frozen stays so."""
-        where = str(run / "run.json")
-        config: PolicyConfig = from_plain(find_policy(plan["policy"]), plan["config"], where)
-        windows, _ = windows_for(
-            plan, config, from_plain(LearnConfig, plan["learn"], where), dataset
-        )
-        folder = find_checkpoint(run).resolve()
-        frozen = plan.get("from", {}).get("freeze", ())
-        source = Source(folder, load_checkpoint(folder))
-        return taken_from(source, config.build(windows.spec), frozen, windows)
-
     def _gate(self, number: int, checkpoint: Path) -> GateConfig:
         rules = self.rules
         if rules.gate == "safe":
@@ -238,7 +151,9 @@ class Rounds:
         if rules.gate == "beta":
             share = beta(rules.beta, number, rules.beta_decay, rules.beta_over)
             return BetaGate(share=share, hold=load_checkpoint(checkpoint).policy.config.horizon)
-        members = tuple(find_checkpoint(self._place(number - 1, m)) for m in range(self._members))
+        trainings = self._trainings
+        before = (trainings.place(number - 1, member) for member in range(trainings.members))
+        members = tuple(find_checkpoint(folder) for folder in before)
         if rules.gate == "thrifty":
             return self._thrifty(number, checkpoint, members)
         return EnsembleGate(
@@ -251,11 +166,11 @@ class Rounds:
     def _thrifty(self, number: int, checkpoint: Path, members: tuple[Path, ...]) -> GateConfig:
         """Learn the risk and set the thresholds, in episodes that the learner plays alone."""
         spec = self._task.spec
-        plan = read_json(self._place(number - 1, 0) / "run.json")
+        plan = self._trainings.plan_of(number - 1)
         known = {id for part in plan["episodes"].values() for id in part}
         before = [i for i, id in enumerate(self._dataset.ids) if id in known]
         risk = fit_risk(self._dataset, before, spec, plan["learn"]["seed"])
-        file = save_risk(risk, self._place(number - 1, 0).parent / "risk.safetensors")
+        file = save_risk(risk, self._trainings.place(number - 1).parent / "risk.safetensors")
         alone = MixtureActor(learner=self._learner(checkpoint), gate=BetaGate(share=0.0))
         episodes = list(self._fleet.rollouts(self._task, alone, PILOT))
         rate = self.rules.intervention_rate
@@ -283,20 +198,6 @@ class Rounds:
                 else f"the target is not met after {plural(config.rounds, 'round')}"
             )
         print(f"done: {find_checkpoint(self.folder)}")
-
-
-def _with_data(options: Train[Any], folder: Path) -> Train[Any]:
-    return replace(options, data=folder)
-
-
-def _is_finished(folder: Path) -> bool:
-    """Whether a training came to its last step; one without weights has none."""
-    newest = next(reversed([*checkpoints(folder)]), None)
-    if newest is None:
-        return False
-    step = int(read_json(newest / FACTS)["step"])
-    steps = int(read_json(folder / "run.json")["learn"]["steps"])
-    return step >= steps or not any(True for _ in load_checkpoint(newest).policy.parameters())
 
 
 def _row(found: Round) -> dict[str, Any]:

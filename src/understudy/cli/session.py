@@ -22,13 +22,19 @@ from understudy.learn.clone import frame_sizes, windows_of
 from understudy.learn.dagger import taught
 from understudy.learn.group import ALONE, Group
 from understudy.learn.resume import read_state
-from understudy.learn.supervised import LearnConfig, TrainingState, learn
+from understudy.learn.supervised import (
+    LearnConfig,
+    Progress,
+    TrainingState,
+    averaged_weights,
+    learn,
+)
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.files import read_json
 from understudy.policies.transfer import freeze
-from understudy.run import Run, checkpoints
+from understudy.run import Run, newest_checkpoint
 
 SMALL_NETWORK = 1_000_000  # weights
 KEYS = (
@@ -88,7 +94,17 @@ def _carried_out(
     if plan["tensorboard"]:
         run.write_tensorboard()
     _introduce(plan, policy, windows, folder, state, group)
-    return follow(run, plan, policy, learning, reports, watch)
+    return follow(
+        run,
+        policy,
+        reports,
+        steps=learning.steps if any(p.requires_grad for p in policy.parameters()) else 0,
+        row=_row,
+        said=_said,
+        weights=lambda report: averaged_weights(policy, report.state),
+        again=plan.get("resume", f"understudy train --resume {folder}"),
+        watch=watch,
+    )
 
 
 def windows_for(
@@ -149,7 +165,7 @@ def _opened(
     windows: Windows,
 ) -> tuple[Policy, TrainingState | None]:
     """The policy with its newest checkpoint's weights and state, or as it begins."""
-    newest = next(reversed([*checkpoints(folder)]), None)
+    newest = newest_checkpoint(folder)
     if newest is None:
         return begun(plan, config, learning, windows), None
     policy = load_checkpoint(newest).policy
@@ -213,3 +229,25 @@ def _numbers(plan: dict[str, Any], part: str, dataset: Dataset) -> list[int]:
             f"the first is {gone[0]}: a run goes on only with the data that it began with"
         )
     return [numbers[id] for id in wanted]
+
+
+def _row(report: Progress) -> dict[str, Any] | None:
+    """A report as a line of metrics.jsonl, where it is one for the record."""
+    if not report.is_due:
+        return None
+    held_out = {f"held_out_{name}": value for name, value in (report.held_out or {}).items()}
+    return {
+        "step": report.step,
+        **report.losses,
+        **held_out,
+        "learning_rate": report.learning_rate,
+        "samples_per_s": round(report.samples_per_s),
+        "waiting": round(report.waiting, 3),
+        "skipped": report.state.skipped,
+    }
+
+
+def _said(report: Progress) -> str:
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
+    waits = f", waits {report.waiting:.0%}" if report.waiting >= 0.005 else ""  # for data
+    return f"{losses}  {report.samples_per_s:,.0f} samples/s{waits}"

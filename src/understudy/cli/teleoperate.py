@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
+import gymnasium
 import numpy as np
 
 from understudy.actor import Expert, Mixture
 from understudy.cli.options import plural
 from understudy.collect.gamepad import Gamepad
 from understudy.collect.pen import Pen
+from understudy.collect.person import Person
 from understudy.collect.source import Script, Shown, Source, Stopped
 from understudy.collect.teleoperator import Teleoperator, sliders_of
 from understudy.data.store import Dataset
@@ -47,32 +50,16 @@ def teleoperate(
     """
     controls = controls_of(task, device)
     source = _source(task, device, controls, script)
-    try:
-        shown = Shown(task.build("rgb_array"), source)
+    with _watched(task, source, is_live=script is None) as world:
         dataset, seeds = opened()
-    except BaseException:
-        source.close()
-        raise
-    saved = _Saved(dataset)
-    paced = Paced(shown)
-    world = shown if script else paced
-    try:
+        saved = _Saved(dataset, episodes, keep)
         actor = Teleoperator(controls, task.spec, source, saved.undo, device == "sliders")
-        for episode in rollouts([world], actor, seeds):
-            saved.keep(episode, keep)
-            if len(saved) >= episodes:
-                actor.linger(f"{plural(len(saved), 'episode')} saved")
-            if len(saved) >= episodes:
-                break
-    except Stopped:
-        print("stopped")
-    finally:
-        world.close()
-        source.close()
-        if paced.late:
-            print(
-                f"{plural(paced.late, 'tick')} came late by half a tick or more: this was slower than life"
-            )
+        try:
+            for episode in rollouts([world], actor, seeds):
+                if saved.are_enough_with(episode, actor.person):
+                    break
+        except Stopped:
+            print("stopped")
 
 
 def correct(
@@ -92,21 +79,13 @@ def correct(
     controls = controls_of(task, device)
     policy = learner.build(task.spec)
     source = _source(task, device, controls, script)
-    try:
-        shown = Shown(task.build("rgb_array"), source)
-    except BaseException:
-        source.close()
-        raise
-    world = shown if script else Paced(shown)
-    try:
+    with _watched(task, source, is_live=script is None) as world:
         person = Teleoperator(controls, task.spec, source, None, device == "sliders", True)
         gate = PersonGate().build(task.spec)
-        yield from rollouts([world], Mixture(person, policy, gate), seeds)
-    except Stopped:
-        raise KeyboardInterrupt from None
-    finally:
-        world.close()
-        source.close()
+        try:
+            yield from rollouts([world], Mixture(person, policy, gate), seeds)
+        except Stopped:
+            raise KeyboardInterrupt from None
 
 
 def draw(
@@ -125,7 +104,7 @@ def draw(
     source: Source = Script.read(script) if script else _window(task, "draw")
     try:
         dataset, seeds = opened()
-        saved = _Saved(dataset)
+        saved = _Saved(dataset, episodes, keep)
         pen = Pen(task.canvas, source, saved.undo)
         with tempfile.TemporaryDirectory() as folder:
             curve = Path(folder) / "curve.txt"
@@ -134,10 +113,7 @@ def draw(
                 world = task.following(curve).build()
                 (episode,) = rollouts([world], Expert(), [seed])
                 world.close()
-                saved.keep(episode, keep)
-                if len(saved) >= episodes:
-                    pen.linger(f"{plural(len(saved), 'curve')} saved")
-                if len(saved) >= episodes:
+                if saved.are_enough_with(episode, pen.person):
                     break
     except Stopped:
         print("stopped")
@@ -145,20 +121,43 @@ def draw(
         source.close()
 
 
+@contextmanager
+def _watched(task: TaskConfig, source: Source, is_live: bool) -> Iterator[gymnasium.Env[Any, Any]]:
+    """A world that is shown to a person, at the pace of life where that `is_live`; closes world and source.
+
+    Says how many ticks came late.
+    """
+    with closing(source):
+        paced = Paced(Shown(task.build("rgb_array"), source))
+        world = paced if is_live else paced.env
+        try:
+            yield world
+        finally:
+            world.close()
+            if paced.late:
+                print(
+                    f"{plural(paced.late, 'tick')} came late by half a tick or more: this was slower than life"
+                )
+
+
 @final
 class _Saved:
     """The episodes of this session that are kept, the last of which can be undone."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Dataset, wanted: int, which: Literal["all", "successes"]) -> None:
+        self._dataset, self._wanted, self._which = dataset, wanted, which
         self._places: list[int] = []
 
-    def __len__(self) -> int:
-        return len(self._places)
+    def are_enough_with(self, episode: Episode, person: Person) -> bool:
+        """Save one more; whether there are as many as wanted, which they still are when the person leaves."""
+        self._keep(episode)
+        if len(self._places) >= self._wanted:
+            person.linger(f"{plural(len(self._places), 'episode')} saved")
+        return len(self._places) >= self._wanted
 
-    def keep(self, episode: Episode, which: Literal["all", "successes"]) -> None:
+    def _keep(self, episode: Episode) -> None:
         """Save it, unless it failed and only successes are wanted."""
-        if which == "successes" and episode.success is False:
+        if self._which == "successes" and episode.success is False:
             print(f"not kept, as it did not succeed: seed {episode.seed} (--keep all keeps it)")
             return
         self._dataset.append(episode)
@@ -170,7 +169,7 @@ class _Saved:
         if not self._places:
             return "nothing to undo in this session"
         self._dataset.annotate(self._places.pop(), exclude=True)
-        return f"undone: the last episode is excluded; {plural(len(self), 'episode')} left"
+        return f"undone: the last episode is excluded; {plural(len(self._places), 'episode')} left"
 
 
 def controls_of(task: TaskConfig, device: Device) -> Controls:

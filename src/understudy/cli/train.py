@@ -6,7 +6,6 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -29,7 +28,8 @@ from understudy.data.windows import Windows
 from understudy.learn.clone import readable, with_tasks
 from understudy.learn.group import ALONE, Group, joined
 from understudy.learn.supervised import LearnConfig, native_precision
-from understudy.policies import find_policy, policy_names
+from understudy.names import unknown
+from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
 from understudy.policies.one_step import OneStepConfig
 from understudy.run import Run, find_checkpoint, versions
@@ -92,9 +92,6 @@ class Train(Generic[C]):
 
 def main(arguments: Sequence[str]) -> int:
     """Train a policy, or go on with a run that was stopped: `train --resume RUN`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help())
-        return 0
     if arguments[0] == "--resume":
         if len(arguments) != 2:
             raise ValueError("usage: understudy train --resume RUN")
@@ -203,9 +200,7 @@ def defaults_for(config: type[C], arguments: Sequence[str], source: Source | Non
     parser.add_argument("--preset", default="small")
     name = parser.parse_known_args(arguments)[0].preset
     if name not in config.presets:
-        nearest = get_close_matches(name, config.presets, n=1, cutoff=0.4)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown preset {name!r}.{hint} There is: {', '.join(config.presets)}")
+        raise unknown("preset", name, config.presets)
     preset = config.presets[name]
     return Train(
         data=tyro.MISSING,
@@ -232,26 +227,6 @@ def _resolved(options: Train[C], dataset: Dataset) -> Train[C]:
     if isinstance(policy, OneStepConfig) and policy.teacher:
         policy = replace(policy, teacher=str(find_checkpoint(Path(policy.teacher)).resolve()))
     return replace(options, device=device, learn=learning, policy=policy)
-
-
-def _help() -> str:
-    lines = [f"  {name:<12}{_summary(name)}" for name in policy_names()]
-    return (
-        "usage: understudy train POLICY --data DATASET --run FOLDER [OPTIONS]\n"
-        "       understudy train POLICY --data DATASET --estimate | --dry-run\n"
-        "       understudy train --resume RUN\n\n"
-        "Learn a policy from demonstrations.\n\npolicies:\n"
-        + "\n".join(lines)
-        + "\n\nunderstudy train POLICY --help lists the options of a policy and of training."
-    )
-
-
-def _summary(name: str) -> str:
-    """First line of a policy's description; one that does not load is no reason to show none."""
-    try:
-        return (find_policy(name).__doc__ or "").partition("\n")[0]
-    except (ImportError, AttributeError) as error:
-        return f"does not load: {error}"
 
 
 def _episodes(options: Train[Any], dataset: Dataset) -> dict[str, list[str]]:

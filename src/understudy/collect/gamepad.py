@@ -8,8 +8,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy.collect.person import START, UNDO
 from understudy.collect.source import Event, Slider, Source
-from understudy.collect.teleoperator import DISCARD, END, REDO, START, UNDO
+from understudy.collect.teleoperator import DISCARD, END, REDO
 
 # A stick at rest is not quite in its middle.
 DEAD = 0.15

@@ -8,8 +8,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy.collect.source import Source, Stopped
-from understudy.collect.teleoperator import START, STOP, UNDO
+from understudy.collect.person import START, Person
+from understudy.collect.source import Source
 from understudy.tasks.base import Canvas
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Pen:
     def __init__(
         self, canvas: Canvas, source: Source, undo: Callable[[], str] | None = None
     ) -> None:
-        self._canvas, self._source, self._undo = canvas, source, undo
+        self._source, self.person = source, Person(source, undo)
         low, high = np.array(canvas.low_m), np.array(canvas.high_m)
         self._low, self._high = low, high
         way = (high - low)[:2]
@@ -44,38 +44,22 @@ class Pen:
         self._points: list[Floats] = []
         self._height_m = float(self._low[2] + self._high[2]) / 2
         self._at_px = np.zeros(2)
-        self._is_down, notice = False, ""
+        self._is_down = False
         self._source.show(self.picture())
         while True:
-            self._source.say([line for line in (self._state(), WAYS, HELP, notice) if line])
-            events = self._source.events()
+            self.person.say([self._state(), WAYS, HELP])
+            events = self.person.events()
             for event in events:
-                if event.what == "quit" or (event.what, event.name) == ("down", STOP):
-                    raise Stopped
-                if (event.what, event.name) == ("down", START):
-                    if self._length_m() > 0:
-                        return np.array(self._points)
-                    notice = "nothing is drawn yet"
-                elif (event.what, event.name) == ("down", UNDO) and self._undo is not None:
-                    notice = self._undo()
-                else:
+                key = event.name if event.what == "down" else ""
+                if key == START and self._length_m() > 0:
+                    self.person.notice = ""
+                    return np.array(self._points)
+                if key == START:
+                    self.person.notice = "nothing is drawn yet"
+                elif not self.person.undoes(key):
                     self._follow(event.what, event.name, event.value)
             if events:
                 self._source.show(self.picture())
-            self._source.wait()
-
-    def linger(self, state: str) -> None:
-        """After the last curve: U still undoes it, Q or Esc leaves."""
-        while True:
-            self._source.say([state, "U undo the last saved   Q or Esc leave"])
-            for event in self._source.events():
-                if event.what == "quit" or (event.what, event.name) == ("down", STOP):
-                    raise Stopped
-                if (event.what, event.name) == ("down", START):
-                    return
-                if (event.what, event.name) == ("down", UNDO) and self._undo is not None:
-                    self._undo()
-                    return
             self._source.wait()
 
     def picture(self) -> NDArray[np.uint8]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.actor import Decision, Verdict
-from understudy.collect.source import Slider, Source, Stopped
+from understudy.collect.person import START, STOP, UNDO, Person
+from understudy.collect.source import Slider, Source
 from understudy.spec import Spec
 from understudy.tasks.base import Controls
 
-START, END, REDO, DISCARD, UNDO, STOP, TURN = "q", "e", "r", "backspace", "u", "escape", "t"
+END, REDO, DISCARD, TURN = "e", "r", "backspace", "t"
 VERDICTS = {END: Verdict.END, REDO: Verdict.REDO, DISCARD: Verdict.DISCARD}
 # A key that pushes comes up to its speed in this time, so that a tap moves little.
 RAMP_S = 0.6
@@ -49,7 +50,8 @@ class Teleoperator:
     ) -> None:
         _require_fitting(controls, spec, [TURN] if takes_turns else [])
         self._takes_turns, self._leads = takes_turns, not takes_turns
-        self._controls, self._spec, self._source, self._undo = controls, spec, source, undo
+        self._controls, self._spec = controls, spec
+        self._source, self.person = source, Person(source, undo)
         self._low, self._high = limits_of(spec)
         self._sliders = sliders_of(controls, spec) if with_sliders else {}
         self._slider_at = {slider.name: element for element, slider in self._sliders.items()}
@@ -59,7 +61,6 @@ class Teleoperator:
         self._ticks: dict[str, int] = {}  # for how long each key has been held
         self._verdict = Verdict.NONE
         self._is_waiting = True
-        self._notice = ""
 
     def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
         """Wait for the start key before the first command."""
@@ -100,18 +101,6 @@ class Teleoperator:
         """Begin, when they take over, with what the policy commanded last."""
         if slots[0]:
             self._command = command[0].astype(np.float64)
-
-    def linger(self, state: str) -> None:
-        """After the last episode: U still undoes it, Q or Esc leaves."""
-        self._say(state, "U undo the last saved   Q or Esc leave")
-        while True:
-            pressed = self._take()
-            if START in pressed:
-                return
-            if UNDO in pressed and self._undo is not None:
-                self._notice = self._undo()
-                return
-            self._source.wait()
 
     def _follow(self, pressed: Sequence[str], begin: NDArray[np.float64]) -> None:
         """Change the command as hands say."""
@@ -161,21 +150,18 @@ class Teleoperator:
             pressed = self._take()
             if START in pressed:
                 self._is_waiting = False
-            elif UNDO in pressed and self._undo is not None:
-                self._notice = self._undo()
+            elif any(self.person.undoes(key) for key in pressed):
                 self._say(f"episode of seed {self._seed}: press Q to start", HELP)
             if self._is_waiting:
                 self._source.wait()
-        self._notice, self._verdict = "", Verdict.NONE
+        self.person.notice, self._verdict = "", Verdict.NONE
         self._slid.clear()
         self._rest.clear()
 
     def _take(self) -> list[str]:
         """Follow the events; returns the keys that were pressed, in order."""
         pressed: list[str] = []
-        for event in self._source.events():
-            if event.what == "quit" or (event.what, event.name) == ("down", STOP):
-                raise Stopped
+        for event in self.person.events():
             if event.what == "blur":
                 self._held.clear()
             elif event.what == "up":
@@ -195,8 +181,7 @@ class Teleoperator:
         if self._takes_turns:
             who = "you lead" if self._leads else "the policy leads"
             state, help = f"{state}: {who}", f"{TURNS}   {help}"
-        lines = [state, *self._controls.says, help, self._notice]
-        self._source.say([line for line in lines if line])
+        self.person.say([state, *self._controls.says, help])
 
 
 def limits_of(spec: Spec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -74,6 +74,17 @@ def replace_file(path: Path, content: bytes, staging: Path) -> None:
     sync_folder(path.parent)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Give `path` a new text in one step: a reader sees the old or the new. A crash may lose the new."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        waiting.write_text(text, "utf-8")
+        os.replace(waiting, path)
+    except BaseException:
+        waiting.unlink(missing_ok=True)
+        raise
+
+
 @final
 class Transaction:
     """New files that appear together or not at all.

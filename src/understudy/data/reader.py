@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, final
 
@@ -15,6 +14,7 @@ from understudy.data import foreign
 from understudy.data.features import INDEX, LIKE_ACTION, PER_TICK, open_dtype
 from understudy.data.layout import Row
 from understudy.data.low_dim import Columns, Kinds, read_rows
+from understudy.names import did_you_mean
 from understudy.spec import ACTION, Spec
 
 DEFAULTS = {"intervention": "bool", "time_s": "float64", "next.reward": "float32"}
@@ -62,9 +62,9 @@ class Reader:
     def column(self, key: str) -> NDArray[Any]:
         """One column, (all ticks, *shape); made up of NaN, False or zeros where others kept none."""
         if key not in self.keys:
-            near = get_close_matches(key, self.keys, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise KeyError(f"{self._folder} has no column {key!r}{hint} It has {list(self.keys)}")
+            raise KeyError(
+                f"{self._folder} has no column {key!r}.{did_you_mean(key, self.keys)} It has {list(self.keys)}"
+            )
         if key in self._kinds or key in self._others:
             columns = self._columns if key in self._kinds else self._other_columns
             if columns.episodes != len(self.rows):

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol, final
 from urllib.parse import quote
@@ -24,6 +23,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from understudy.data.video import RecordedFrames, read_frames
+from understudy.names import did_you_mean
 from understudy.spec import Spec
 
 Size = tuple[int, int]
@@ -95,9 +95,8 @@ def plan(
     shards = []
     for key in keys:
         if key not in dataset.spec.cameras:
-            near = get_close_matches(key, dataset.spec.cameras, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise KeyError(f"no camera {key!r}{hint} There is: {dataset.spec.cameras}")
+            cameras = dataset.spec.cameras
+            raise KeyError(f"no camera {key!r}.{did_you_mean(key, cameras)} There is: {cameras}")
         height, width = size or dataset.spec.observations[key].shape[:2]
         if min(height, width) < 1:
             raise ValueError(f"{key}: size {size} (Y, X), expected at least one pixel")

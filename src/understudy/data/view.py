@@ -6,7 +6,6 @@ It opens offline and runs nothing: no scripts, no requests; every text in it is 
 from __future__ import annotations
 
 import base64
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from understudy.data import charts
 from understudy.data.charts import Chart, Line
+from understudy.data.durable import replace_text
+from understudy.data.page import template
 from understudy.data.store import Dataset
 from understudy.data.survey import SignalSurvey, jerkiness, names_of, survey
 from understudy.data.video import RecordedFrames, VideoWriter, read_frames
@@ -70,7 +70,8 @@ def write_view(dataset: Dataset, path: Path, episodes: Sequence[int] | None = No
         raise IndexError(f"episode {outside[0]}: {dataset.folder} has 0..{len(dataset) - 1}")
     signals, oddities = survey(dataset)
     chosen = dict.fromkeys(episodes, "chosen") if episodes else _telling(dataset)
-    page = _template().render(
+    filters = {"number": charts.number, "share": _share, "bars": charts.bars, "size": _size}
+    page = template(Path(__file__).with_name("view.html"), filters).render(
         name=dataset.folder.resolve().name,
         dataset=dataset,
         spec=dataset.spec,
@@ -85,28 +86,7 @@ def write_view(dataset: Dataset, path: Path, episodes: Sequence[int] | None = No
         most=MOST_ODDITIES,
         shown=_shown(dataset, chosen, signals),
     )
-    waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        waiting.write_text(page, "utf-8")
-        os.replace(waiting, path)
-    except BaseException:
-        waiting.unlink(missing_ok=True)
-        raise
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = charts.number
-    environment.filters["share"] = _share
-    environment.filters["bars"] = charts.bars
-    environment.filters["size"] = _size
-    return environment.get_template("view.html")
+    replace_text(path, page)
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.config import from_plain, to_plain
+from understudy.data.durable import replace_text
 from understudy.episode import Episode, Lost
 from understudy.statistics import Estimate, mean, rate
 from understudy.tasks.base import TaskConfig
@@ -72,6 +72,7 @@ class Report:
     seeds: tuple[int, ...]  # asked for
     rows: tuple[Row, ...]  # done, in the order of seeds
     lost: tuple[Lost, ...] = ()  # seeds that gave no episode, and why
+    versions: Mapping[str, str] = field(default_factory=dict)  # of what it was made with
 
     @cached_property
     def success_rate(self) -> Estimate | None:
@@ -156,13 +157,11 @@ class Report:
 
     def to_json(self, path: Path) -> None:
         """Write the report to `path`, whole or not at all; `from_json` reads it back."""
-        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        facts = {part.name: getattr(self, part.name) for part in fields(self)}
         facts["rows"] = [to_plain(row) for row in self.rows]
         facts["lost"] = [to_plain(lost) for lost in self.lost]
         text = json.dumps({"format": FORMAT, **facts}, indent=1, allow_nan=False)
-        waiting = path.with_name(f".{path.name}.{os.getpid()}")
-        waiting.write_text(text + "\n", "utf-8")
-        os.replace(waiting, path)
+        replace_text(path, text + "\n")
 
     @classmethod
     def from_json(cls, path: Path) -> Report:
@@ -217,8 +216,9 @@ def begin(
     task_name: str,
     actor_name: str,
     purpose: Purpose = "report",
+    versions: Mapping[str, str] | None = None,
 ) -> Report:
-    """Return a report in which nothing is done yet.
+    """Return a report in which nothing is done yet; `versions` are of all that its rows depend on.
 
     Raises ValueError for seeds that are repeated or are not those of the purpose.
     """
@@ -236,6 +236,7 @@ def begin(
         purpose=purpose,
         seeds=tuple(int(seed) for seed in seeds),
         rows=(),
+        versions=dict(versions or {}),
     )
 
 
@@ -349,6 +350,9 @@ def _read(facts: Mapping[str, Any], path: Path) -> Report:
     for name, kind in kinds.items():
         if not isinstance(facts.get(name), kind):
             raise ValueError(f"{path}: {name} is {facts.get(name)!r}, expected {kind}")
+    versions = facts.get("versions", {})
+    if not isinstance(versions, dict):
+        raise ValueError(f"{path}: versions is {versions!r}, expected names and versions")
     if facts["score"] not in ("return", "max_reward"):
         raise ValueError(f"{path}: score {facts['score']!r}, expected 'return' or 'max_reward'")
     if not all(isinstance(seed, int) for seed in facts["seeds"]):
@@ -363,11 +367,12 @@ def _read(facts: Mapping[str, Any], path: Path) -> Report:
         seeds=tuple(facts["seeds"]),
         rows=rows,
         lost=lost,
+        versions=versions,
     )
 
 
 def _read_row(data: Any, where: str) -> Row:
-    needed = {field.name for field in fields(Row) if field.default is MISSING}
+    needed = {part.name for part in fields(Row) if part.default is MISSING}
     if not isinstance(data, dict) or not needed <= data.keys():
         raise ValueError(f"{where}: expected the entries {', '.join(sorted(needed))}")
     return from_plain(Row, data, where)

@@ -6,14 +6,13 @@ It opens offline and runs nothing: no scripts, no requests; every text in it is 
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from understudy.data.durable import replace_text
+from understudy.data.page import template
 from understudy.evaluate import plots
 from understudy.evaluate.compare import Comparison
 from understudy.evaluate.film import Film
@@ -47,7 +46,8 @@ def write_report(
     if not report.rows:
         raise ValueError(f"there is nothing to report: no rollout of {report.actor} is done")
     shown, left_out = _embedded(videos)
-    page = _template().render(
+    filters = {"typeset": _typeset, "plain": _plain}
+    page = template(Path(__file__).with_name("report.html"), filters).render(
         report=report,
         headline=_headline(report),
         main=_main(report),
@@ -69,22 +69,7 @@ def write_report(
         configs=_configs(report),
         commands=commands,
     )
-    waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    waiting.write_text(page, "utf-8")
-    os.replace(waiting, path)
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["typeset"] = _typeset
-    environment.filters["plain"] = _plain
-    return environment.get_template("report.html")
+    replace_text(path, page)
 
 
 def _headline(report: Report) -> str:

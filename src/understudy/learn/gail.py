@@ -21,6 +21,7 @@ from torch.nn import functional
 from understudy.data.store import Dataset
 from understudy.learn.adamw import AdamW
 from understudy.learn.clone import windows_of
+from understudy.learn.critic import vectors_of
 from understudy.learn.discriminator import (
     Coder,
     Regulariser,
@@ -30,8 +31,10 @@ from understudy.learn.discriminator import (
     scale_of,
 )
 from understudy.learn.flat import FlatParameters
+from understudy.learn.fresh import orthogonal
 from understudy.learn.played import Played, played
-from understudy.learn.ppo import Judged, PpoConfig, Progress, improve, orthogonal, vectors_of
+from understudy.learn.ppo import PpoConfig, Progress, improve
+from understudy.learn.reward import Judged
 from understudy.learn.supervised import LearnConfig, TrainingState, averaged_weights, learn
 from understudy.nn.running import RunningMoments
 from understudy.policies.base import Policy, PolicyConfig

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from understudy.data.in_memory import InMemory
 from understudy.data.windows import Batch, Windows
 from understudy.episode import Episode
-from understudy.spec import ACTION, Spec
+from understudy.spec import Spec
 
 
 @final
@@ -50,23 +51,8 @@ class Played:
         return is_tick.nonzero()[:, 0]
 
 
-@final
-@dataclass(frozen=True)
-class _Columns:
-    """Episodes in memory, as `Windows` wants them."""
-
-    spec: Spec
-    lengths: NDArray[np.int64]
-    tasks: tuple[str, ...]
-    columns: dict[str, NDArray[Any]]
-    fingerprint: str = ""
-
-    def column(self, key: str) -> NDArray[Any]:
-        return self.columns[key]
-
-
-def windows_of_played(episodes: Sequence[Episode], spec: Spec, history: int) -> Windows:
-    """Return windows over every row, ends included; `spec` says which observations.
+def played(episodes: Sequence[Episode], spec: Spec, history: int) -> Played:
+    """Lay episodes side by side, ends included; `spec` says which observations.
 
     An episode without a final observation gives up its last tick: what was seen then is its end.
     Raises ValueError for cameras: nobody has decoded them.
@@ -76,40 +62,37 @@ def windows_of_played(episodes: Sequence[Episode], spec: Spec, history: int) -> 
             f"what is played is compared by its numbers, not by pictures: leave out {spec.cameras}"
         )
     whole = [_with_end(episode, spec) for episode in episodes]
-    columns = {key: np.concatenate([one[key] for one in whole]) for key in whole[0]}
-    lengths = np.array([len(one[ACTION]) for one in whole], np.int64)
-    tasks = tuple(episode.task for episode in episodes)
-    none = np.full(columns[ACTION].shape, np.nan, np.float32)
-    rows = _Columns(spec, lengths, tasks, columns | {"label": none})
-    return Windows(rows, history=history, horizon=1)
-
-
-def played(episodes: Sequence[Episode], spec: Spec, history: int) -> Played:
-    """Lay episodes side by side, see `windows_of_played`."""
-    windows = windows_of_played(episodes, spec, history)
-    rewards, lengths = [], []
-    for episode in episodes:
-        ticks = len(episode) - (episode.final_observation is None)
-        rewards += [np.asarray(episode.rewards[:ticks], np.float32), np.zeros(1, np.float32)]
-        lengths.append(ticks)
+    windows = Windows(InMemory(spec, whole), history=history, horizon=1)
     return Played(
         batch=windows.gather(np.arange(len(windows))),
-        rewards=torch.from_numpy(np.concatenate(rewards)),
-        lengths=np.array(lengths, np.int64),
+        rewards=torch.from_numpy(np.concatenate([episode.rewards for episode in whole])),
+        lengths=np.array([len(episode) - 1 for episode in whole], np.int64),
         terminated=np.array([episode.terminated for episode in episodes]),
         returns=np.array([float(np.sum(episode.rewards)) for episode in episodes]),
         successes=tuple(episode.success for episode in episodes),
     )
 
 
-def _with_end(episode: Episode, spec: Spec) -> dict[str, NDArray[Any]]:
-    """The columns of an episode with one more row."""
-    targets, final = np.asarray(episode.targets), episode.final_observation
+def _with_end(episode: Episode, spec: Spec) -> Episode:
+    """The episode with its end as one more tick, at which nothing was done or earned."""
+    ticks, final = len(episode), episode.final_observation
+    seen = {key: np.asarray(episode.observations[key]) for key in spec.observations}
+    times = episode.time_s
     if final is None:
-        seen = {key: np.asarray(episode.observations[key]) for key in spec.observations}
-        return {**seen, ACTION: np.concatenate([targets[:-1], np.zeros_like(targets[:1])])}
-    seen = {
-        key: np.concatenate([np.asarray(episode.observations[key]), final[key][None]])
-        for key in spec.observations
-    }
-    return {**seen, ACTION: np.concatenate([targets, np.zeros_like(targets[:1])])}
+        ticks -= 1
+    else:
+        seen = {key: np.concatenate([rows, final[key][None]]) for key, rows in seen.items()}
+        times = np.append(times, np.nan)  # which nobody asks for
+    targets = np.asarray(episode.targets)
+    return replace(
+        episode,
+        observations=seen,
+        actions=np.concatenate([targets[:ticks], np.zeros_like(targets[:1])]),
+        rewards=np.append(np.asarray(episode.rewards[:ticks], np.float32), np.float32(0)),
+        time_s=times,
+        final_observation=None,
+        labels=None,
+        executed=None,
+        intervention=None,
+        act_s=None,
+    )

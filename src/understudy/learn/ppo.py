@@ -12,27 +12,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Protocol, final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from understudy.learn.adamw import AdamW
+from understudy.learn.advantage import gains_of
+from understudy.learn.critic import Critic, vectors_of
 from understudy.learn.flat import FlatParameters
 from understudy.learn.played import Played
 from understudy.learn.practice import Practice
+from understudy.learn.reward import Judged, Reward
 from understudy.learn.supervised import DivergedError, TrainingState
-from understudy.nn.perceptron import perceptron
-from understudy.nn.running import RunningMoments
-from understudy.policies.base import Policy, PolicyConfig
-from understudy.policies.heads import Mixture
+from understudy.policies.base import Policy
 from understudy.policies.stochastic import Likelihood, require_stochastic
-from understudy.spec import Spec
 from understudy.tasks.base import TaskConfig
 
 
@@ -88,41 +85,6 @@ class PpoConfig:
 
 @final
 @dataclass(frozen=True)
-class Judged:
-    """What a round was worth."""
-
-    rewards: Tensor  # (ticks,)
-    after: Tensor  # (E,) value of all that follows an episode that was terminated
-    facts: Mapping[str, float] = field(default_factory=dict)  # for the report
-
-
-class Reward(Protocol):
-    """What judges a round."""
-
-    def judge(self, played: Played, likelihood: Callable[[Played], Tensor]) -> Judged:
-        """Return the rewards; `likelihood` gives log likelihoods (ticks,) under the policy."""
-        ...
-
-    def tensors(self) -> Mapping[str, Tensor]:
-        """All that it has learnt, live."""
-        ...
-
-
-@final
-class OwnReward:
-    """The worlds' own rewards; what is terminated earns nothing more."""
-
-    def judge(self, played: Played, likelihood: Callable[[Played], Tensor]) -> Judged:
-        """Return what the worlds gave."""
-        return Judged(played.rewards[played.rows], torch.zeros(len(played.lengths)))
-
-    def tensors(self) -> Mapping[str, Tensor]:
-        """Nothing is learnt."""
-        return {}
-
-
-@final
-@dataclass(frozen=True)
 class Progress:
     """A report after each round."""
 
@@ -135,48 +97,6 @@ class Progress:
     learning_rate: float
     steps_per_s: float
     state: TrainingState
-
-
-def advantages(
-    rewards: NDArray[np.float64],
-    values: NDArray[np.float64],
-    last: float,
-    discount: float,
-    trace: float,
-) -> NDArray[np.float64]:
-    """Generalised advantages (T,) of one episode (Schulman et al. 2016, arXiv 1506.02438).
-
-    `values` (T,) are the critic's, `last` is what lies beyond the last tick: its value of the final
-    observation where time ran out, what termination is worth where the world ended it.
-    """
-    ahead = np.append(values[1:], last)
-    surprises = rewards + discount * ahead - values
-    return discounted(surprises, discount * trace)
-
-
-def gains_of(
-    played: Played,
-    judged: Judged,
-    values: NDArray[np.float64],
-    discount: float,
-    trace: float,
-) -> NDArray[np.float64]:
-    """Generalised advantages (ticks,) of a round, from the critic's values at every row (R,)."""
-    rewards = np.split(judged.rewards.double().numpy(), np.cumsum(played.lengths)[:-1])
-    after = judged.after.double().numpy()
-    found, first = [], 0
-    for episode, given in enumerate(rewards):
-        stop = first + len(given)
-        last = after[episode] if played.terminated[episode] else values[stop]
-        found.append(advantages(given, values[first:stop], float(last), discount, trace))
-        first = stop + 1
-    return np.concatenate(found)
-
-
-def discounted(values: NDArray[np.float64], keep: float) -> NDArray[np.float64]:
-    """Return at each tick (T,) the sum of all from there on, each tick later worth `keep` as much."""
-    sums = accumulate(reversed(values.tolist()), lambda later, value: value + keep * later)
-    return np.array([*sums])[::-1]
 
 
 def improve(
@@ -201,59 +121,6 @@ def improve(
         )
     with Practice(policy, task, config.worlds, config.steps_per_round, config.seed) as practice:
         yield from _Improvement(policy, practice, config, reward, adapts, resume).reports()
-
-
-def fresh(config: PolicyConfig, spec: Spec, seed: int) -> Policy:
-    """Return a policy to begin with where nobody has shown anything: `improve` fits its normalisers.
-
-    Until then observations are taken as they are; actions lie around the middle of their limits.
-    Raises ValueError for a policy without a distribution, or an action without limits.
-    """
-    torch.manual_seed(seed)
-    policy = config.build(spec)
-    vectors = require_stochastic(policy).input.vectors
-    vectors.adapt(torch.zeros(sum(vectors.sizes)), torch.ones(sum(vectors.sizes)))
-    if isinstance(policy.head, Mixture):
-        limits = torch.tensor([spec.action.low, spec.action.high])
-        if not limits.numel() or not bool(limits.isfinite().all()):
-            raise ValueError(f"to try at random, actions need limits, got {spec.action}")
-        middle, half = limits.mean(0), (limits[1] - limits[0]) / 2
-        policy.head.normalizer.fit(middle, half, limits[0], limits[1])
-    orthogonal(policy, torch.Generator().manual_seed(seed))
-    return policy.eval()
-
-
-def orthogonal(policy: Policy, generator: torch.Generator) -> None:
-    """Give a fresh policy first weights of equal gain, and a head that has no preference yet."""
-    for name, parameter in policy.named_parameters():
-        if parameter.ndim >= 2:
-            gain = 0.01 if name.startswith("head.") else math.sqrt(2)
-            nn.init.orthogonal_(parameter, gain, generator=generator)
-        elif not name.startswith("input."):
-            nn.init.zeros_(parameter)
-
-
-@final
-class Critic(nn.Module):
-    """What a state is worth, in deviations of the returns; it sees all vectors of the window."""
-
-    def __init__(self, size: int, history: int, width: int) -> None:
-        super().__init__()
-        self.sight = RunningMoments(size)
-        self.scale = RunningMoments(1, memory=20_000)  # of returns, which change as it gets better
-        self.network = nn.Sequential(
-            *perceptron([history * size, width, width], 0.0), nn.Linear(width, 1)
-        )
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Return (B,) of windows (B, K, D)."""
-        return self.network(self.sight(vectors).flatten(1))[:, 0]
-
-
-def vectors_of(observations: Mapping[str, Tensor], policy: Policy) -> Tensor:
-    """All vectors that the policy sees, side by side, (B, K, D)."""
-    parts = [observations[key].flatten(2).float() for key in policy.spec.vectors]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 @final

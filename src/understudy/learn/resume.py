@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from understudy.learn.supervised import TrainingState
-from understudy.policies.files import read_json
+from understudy.policies.files import read_json, read_weights
 
 TENSORS, FACTS = "training.safetensors", "training.json"
 
@@ -23,9 +22,5 @@ def state_files(state: TrainingState) -> dict[str, bytes]:
 
 def read_state(checkpoint: Path) -> TrainingState:
     """Read what `state_files` wrote; raises ValueError that names the file which is not right."""
-    facts = read_json(checkpoint / FACTS)
-    try:
-        tensors = load_file(checkpoint / TENSORS)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise ValueError(f"{checkpoint / TENSORS} cannot be read: {error}") from None
+    facts, tensors = read_json(checkpoint / FACTS), read_weights(checkpoint / TENSORS)
     return TrainingState(int(facts["step"]), int(facts["skipped"]), tensors)

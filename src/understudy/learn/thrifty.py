@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.actor import Decision, Gate
-from understudy.data.features import open_dtype
+from understudy.data.in_memory import InMemory
 from understudy.data.store import Dataset
 from understudy.data.windows import TASK, Windows
 from understudy.episode import Episode
@@ -33,7 +33,7 @@ from understudy.learn.gates import Members, Scale
 from understudy.nn.perceptron import perceptron
 from understudy.policies.base import Policy
 from understudy.policies.checkpoint import load_checkpoint
-from understudy.spec import ACTION, Spec
+from understudy.spec import Spec
 
 STEPS, BATCH, RATE, WIDTH = 1000, 256, 1e-3, 64
 MOST = 2000  # ticks that thresholds are taken over
@@ -153,15 +153,15 @@ def calibrated(
     which together they mark that share.
     """
     scale = Scale(spec.action)
-    windows_of = _InMemory(spec, episodes)
-    ticks = np.unique(np.linspace(0, windows_of.lengths.sum() - 1, MOST).astype(np.int64))
+    rows = InMemory(spec, episodes)
+    ticks = np.unique(np.linspace(0, rows.lengths.sum() - 1, MOST).astype(np.int64))
     proposals = np.stack(
-        [_proposed(load_checkpoint(folder).policy, windows_of, ticks) for folder in members]
+        [_proposed(load_checkpoint(folder).policy, rows, ticks) for folder in members]
     )  # (M, n, A)
-    seen = {key: windows_of.column(key)[ticks] for key in spec.vectors}
+    seen = {key: rows.column(key)[ticks] for key in spec.vectors}
     novelty = scale.spread(proposals)
     danger = load_risk(risk, spec).of(seen, proposals[0])
-    apart = scale.apart(windows_of.column("label")[ticks], proposals[0])
+    apart = scale.apart(rows.column("label")[ticks], proposals[0])
     level = _level(novelty, danger, rate)
     return ThriftyGate(
         members=members,
@@ -184,39 +184,8 @@ def _level(one: NDArray[np.float64], other: NDArray[np.float64], rate: float) ->
     return high
 
 
-@final
-class _InMemory:
-    """Episodes as the columns that windows are drawn from."""
-
-    fingerprint = "in memory"
-
-    def __init__(self, spec: Spec, episodes: Sequence[Episode]) -> None:
-        self.spec, self._episodes = spec, episodes
-        self.tasks = tuple(episode.task for episode in episodes)
-        self.lengths = np.array([len(episode) for episode in episodes], np.int64)
-
-    def column(self, key: str) -> NDArray[Any]:
-        """One column of all episodes."""
-        if key == ACTION:
-            return np.concatenate([e.actions for e in self._episodes])
-        if key == "label":
-            labels = np.concatenate([e.targets for e in self._episodes])
-            return labels.astype(open_dtype(self.spec.action.dtype))
-        return np.concatenate([np.asarray(e.observations[key]) for e in self._episodes])
-
-    def gather(
-        self, key: str, episode: NDArray[np.int64], tick: NDArray[np.int64]
-    ) -> NDArray[np.uint8]:
-        """Frames (n, Y, X, 3) of these ticks."""
-        pairs = zip(episode, tick, strict=True)
-        return np.stack([np.asarray(self._episodes[e].observations[key][t]) for e, t in pairs])
-
-    def expect(self, episodes: NDArray[np.int64], /) -> None:
-        """All are there."""
-
-
 @torch.inference_mode()
-def _proposed(policy: Policy, episodes: _InMemory, ticks: NDArray[np.int64]) -> NDArray[Any]:
+def _proposed(policy: Policy, episodes: InMemory, ticks: NDArray[np.int64]) -> NDArray[Any]:
     """The first action of the chunk that a policy predicts at each tick, (n, A)."""
     windows = Windows(
         episodes,

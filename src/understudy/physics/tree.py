@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import combinations
 from typing import Any, final
 
+from understudy.names import did_you_mean
 from understudy.physics.mujoco import engine
 
 FREE, BALL, SLIDE, HINGE = (
@@ -96,9 +96,9 @@ def _named(model: Any, name: str) -> tuple[int, int | None]:
         return int(model.site_bodyid[site]), site
     there = [name_of(model, BODY, body) for body in range(1, model.nbody)]
     there += [name_of(model, SITE, site) for site in range(model.nsite)]
-    nearest = get_close_matches(name, there, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"no link, body or site {name!r}.{hint} There is: {', '.join(there)}")
+    raise ValueError(
+        f"no link, body or site {name!r}.{did_you_mean(name, there)} There is: {', '.join(there)}"
+    )
 
 
 def _end(model: Any) -> int:

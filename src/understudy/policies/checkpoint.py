@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from understudy.config import from_plain, to_plain
+from understudy.data.durable import sync_folder, write_file
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.files import read_json, read_weights
@@ -68,14 +69,14 @@ def save_checkpoint(
     staging.mkdir()
     try:
         for file, content in files.items():
-            _write_durably(staging / file, content)
-        _fsync(staging)
+            write_file(staging / file, content)
+        sync_folder(staging)
         replaced = folder.with_name(f".{folder.name}.replaced")
         if folder.exists():
             shutil.rmtree(replaced, ignore_errors=True)
             folder.rename(replaced)
         staging.rename(folder)
-        _fsync(folder.parent)
+        sync_folder(folder.parent)
         shutil.rmtree(replaced, ignore_errors=True)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -162,18 +163,3 @@ def _check_fit(policy: Policy, weights: dict[str, Tensor], path: Path) -> None:
 
 def _json(data: Any) -> bytes:
     return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

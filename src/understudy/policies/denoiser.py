@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from types import MappingProxyType
+from typing import Any, Literal, final
 
 from torch import nn
 
 from understudy.data.augment import AugmentConfig
 from understudy.nn.residual import ResidualNetwork
 from understudy.nn.unet1d import UNet1d
+from understudy.nn.vision import VisionConfig
+from understudy.policies.base import Preset
 
 # Of diffusion, flow and one step on two processor cores. Dropout and noise keep 206 demonstrations
 # from being learnt by heart: docs/policies/flow.md.
@@ -69,3 +73,17 @@ class DenoiserConfig:
                 f"{len(self.widths)} widths halve the time {halvings} times"
             )
         return UNet1d(actions, condition, self.widths, self.kernel, dropout=self.dropout)
+
+
+def presets_with(published: Mapping[str, Any]) -> Mapping[str, Preset]:
+    """The presets of a policy around this network; `published` are values of "paper" that it alone has."""
+    large = {
+        "denoiser": DenoiserConfig(widths=(256, 512, 1024), dropout=0.0),
+        "vision": VisionConfig(encoder="resnet18", crop=0.875),
+    }
+    return MappingProxyType(
+        {
+            "small": Preset(learn=SMALL_TRAINING),
+            "paper": Preset(policy={**large, **published}, learn=PAPER_TRAINING),
+        }
+    )

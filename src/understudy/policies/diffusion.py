@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import ClassVar, final
 
 import torch
@@ -21,7 +20,7 @@ from understudy.nn import noise as noising
 from understudy.nn.noise import Sampler, Target
 from understudy.nn.vision import VisionConfig
 from understudy.policies.base import Policy, PolicyConfig, Preset
-from understudy.policies.denoiser import PAPER_TRAINING, SMALL_TRAINING, DenoiserConfig
+from understudy.policies.denoiser import DenoiserConfig, presets_with
 from understudy.policies.heads import ActionCode, masked_mean
 from understudy.policies.observe import Observations
 from understudy.spec import Spec
@@ -32,19 +31,8 @@ from understudy.spec import Spec
 class DiffusionConfig(PolicyConfig):
     """Diffusion Policy: denoised chunks, for human data with many ways of doing a task."""
 
-    presets: ClassVar[Mapping[str, Preset]] = MappingProxyType(
-        {
-            "small": Preset(learn=SMALL_TRAINING),
-            "paper": Preset(
-                policy={
-                    "denoiser": DenoiserConfig(widths=(256, 512, 1024), dropout=0.0),
-                    "vision": VisionConfig(encoder="resnet18", crop=0.875),
-                    "sampler": "ddpm",
-                    "inference_steps": 100,
-                },
-                learn=PAPER_TRAINING,
-            ),
-        }
+    presets: ClassVar[Mapping[str, Preset]] = presets_with(
+        {"sampler": "ddpm", "inference_steps": 100}
     )
 
     history: int = 2

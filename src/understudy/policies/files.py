@@ -25,6 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read tensors; raises ValueError that names the file where there are none."""
     try:
         return load_file(path)
     except FileNotFoundError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import ClassVar, final
 
 import torch
@@ -20,7 +19,7 @@ from understudy.data.windows import Batch, Windows
 from understudy.nn.noise import euler
 from understudy.nn.vision import VisionConfig
 from understudy.policies.base import Policy, PolicyConfig, Preset
-from understudy.policies.denoiser import PAPER_TRAINING, SMALL_TRAINING, DenoiserConfig
+from understudy.policies.denoiser import DenoiserConfig, presets_with
 from understudy.policies.heads import ActionCode, masked_mean
 from understudy.policies.observe import Observations
 from understudy.spec import Spec
@@ -31,19 +30,7 @@ from understudy.spec import Spec
 class FlowConfig(PolicyConfig):
     """Rectified flow: many ways of doing a task, learnt quickly and played in few steps."""
 
-    presets: ClassVar[Mapping[str, Preset]] = MappingProxyType(
-        {
-            "small": Preset(learn=SMALL_TRAINING),
-            "paper": Preset(
-                policy={
-                    "denoiser": DenoiserConfig(widths=(256, 512, 1024), dropout=0.0),
-                    "vision": VisionConfig(encoder="resnet18", crop=0.875),
-                    "inference_steps": 8,
-                },
-                learn=PAPER_TRAINING,
-            ),
-        }
-    )
+    presets: ClassVar[Mapping[str, Preset]] = presets_with({"inference_steps": 8})
 
     history: int = 2
     horizon: int = 16

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar, final
 
 import torch
@@ -23,7 +22,7 @@ from understudy.data.windows import Batch, Windows
 from understudy.nn.vision import VisionConfig
 from understudy.policies.base import Policy, PolicyConfig, Preset
 from understudy.policies.checkpoint import load_checkpoint
-from understudy.policies.denoiser import PAPER_TRAINING, SMALL_TRAINING, DenoiserConfig
+from understudy.policies.denoiser import DenoiserConfig, presets_with
 from understudy.policies.heads import ActionCode
 from understudy.policies.observe import Observations
 from understudy.spec import Spec
@@ -34,18 +33,7 @@ from understudy.spec import Spec
 class OneStepConfig(PolicyConfig):
     """One call in the place of many: learns from a flow or diffusion policy, for fast control."""
 
-    presets: ClassVar[Mapping[str, Preset]] = MappingProxyType(
-        {
-            "small": Preset(learn=SMALL_TRAINING),
-            "paper": Preset(
-                policy={
-                    "denoiser": DenoiserConfig(widths=(256, 512, 1024), dropout=0.0),
-                    "vision": VisionConfig(encoder="resnet18", crop=0.875),
-                },
-                learn=PAPER_TRAINING,
-            ),
-        }
-    )
+    presets: ClassVar[Mapping[str, Preset]] = presets_with({})
 
     history: int = 2
     horizon: int = 16

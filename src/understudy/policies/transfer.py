@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from understudy.data.windows import Windows
+from understudy.names import did_you_mean
 from understudy.nn.normalize import Normalizer
 from understudy.policies.base import Policy
 from understudy.policies.heads import ActionCode, Head
@@ -203,9 +203,8 @@ def _shapes(weight: Tensor, given: Tensor | None) -> str:
 def _no_part(policy: Policy, part: str) -> str:
     """What to say where a part has no weights, or is none."""
     there = parts_of(policy)
-    nearest = get_close_matches(part, there, n=1, cutoff=0.5)
     is_known = any(path == part for path, _ in policy.named_modules())
     wrong = "has no weights to freeze" if is_known else "is no part of the policy"
-    hint = f" Did you mean {nearest[0]!r}?" if nearest and not is_known else ""
+    nearest = "" if is_known else did_you_mean(part, there)
     listed = ", ".join(f"{path} ({size:,})" for path, size in there.items())
-    return f"{part!r} {wrong}.{hint} There is: {listed}"
+    return f"{part!r} {wrong}.{nearest} There is: {listed}"

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
+from understudy.data.text_rows import parse_rows
 from understudy.physics.kinematics import Floats
 
 Kind = Literal["circle", "square", "waypoints", "freehand"]
@@ -59,7 +60,7 @@ def resampled(points: Floats, spacing_m: float) -> Floats:
 
 
 def read_curve(file: Path) -> Floats:
-    """Points (n, 3) from a text file: x, y, z in metres a line, by spaces or commas; # begins a remark.
+    """Points (n, 3) from a text file: x, y, z in metres a line, see `parse_rows`.
 
     Raises ValueError with the line that is wrong.
     """
@@ -67,21 +68,12 @@ def read_curve(file: Path) -> Floats:
         raise ValueError(f"{file} is no file; a curve is a text of lines x y z, in metres")
     if file.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{file} is larger than {LARGEST_FILE} bytes, too much for a curve")
-    points = []
-    for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
-        words = line.partition("#")[0].replace(",", " ").split()
-        if not words:
-            continue
-        try:
-            point = [float(word) for word in words]
-        except ValueError:
-            point = []
-        if len(point) != 3 or not np.isfinite(point).all():
-            raise ValueError(f"{file}, line {number}: {line[:80]!r}, expected x y z in metres")
-        points.append(point)
+    points = parse_rows(file.read_text("utf-8-sig", "replace"), file)
+    if points.shape[1] != 3:
+        raise ValueError(f"{file} has {points.shape[1]} numbers a line, expected x y z in metres")
     if len(points) < 2:
         raise ValueError(f"{file} has {len(points)} points, a curve has at least 2")
-    return np.array(points)
+    return points
 
 
 def _placed(shape: Floats, low: Floats, high: Floats, draws: np.random.Generator) -> Floats:

@@ -6,7 +6,7 @@ import pytest
 from tests import demonstrations
 from understudy.cli import main
 from understudy.data.formats import detect
-from understudy.data.formats.text_table import export_folder, import_folder, read_table
+from understudy.data.formats.text_table import export_folder, import_folder
 from understudy.data.store import Dataset
 from understudy.spec import ENVIRONMENT_STATE, STATE
 from understudy.tasks.panda_trace import PandaTrace
@@ -18,40 +18,6 @@ def lines(rows, between=" "):
     return "\n".join(between.join(f"{value:.9g}" for value in row) for row in rows) + "\n"
 
 
-@pytest.mark.parametrize("between", [" ", "\t", ",", ", ", "   "])
-def test_numbers_are_separated_by_spaces_tabs_or_commas(between, tmp_path):
-    file = tmp_path / "a.txt"
-    file.write_text(lines(ROWS, between))
-    np.testing.assert_allclose(read_table(file), ROWS, rtol=1e-8)
-
-
-def test_names_in_the_first_line_remarks_and_empty_lines_are_passed_over(tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("x,y\n# recorded on Monday\n1,2\n\n3,4 # last\n")
-    np.testing.assert_array_equal(read_table(file), [[1, 2], [3, 4]])
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("1,2\n1,,2\n", "line 2: '1,,2'"),
-        ("O.3 1\n1 2\n", "line 1: 'O.3 1'"),
-        ("0,5 0,25\n", "line 1: '0,5 0,25'"),
-    ],
-)
-def test_a_row_is_never_lost_or_read_as_another(text, complaint, tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text(text)
-    with pytest.raises(ValueError, match=complaint):
-        read_table(file)
-
-
-def test_a_byte_order_mark_costs_no_row(tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("1,2\n3,4\n", "utf-8-sig")
-    np.testing.assert_array_equal(read_table(file), [[1, 2], [3, 4]])
-
-
 def test_one_file_of_ten_columns_is_positions_and_angles(tmp_path):
     file = tmp_path / "trace.txt"
     file.write_text(lines(ROWS))
@@ -61,6 +27,13 @@ def test_one_file_of_ten_columns_is_positions_and_angles(tmp_path):
     dataset.spec.require(PandaTrace().spec)
     np.testing.assert_allclose(dataset.column(ENVIRONMENT_STATE), ROWS[:, :3], rtol=1e-6)
     np.testing.assert_allclose(dataset.column("action"), ROWS[:, 3:], rtol=1e-6)
+
+
+def test_a_byte_order_mark_costs_no_row(tmp_path):
+    file = tmp_path / "trace.csv"
+    file.write_text(lines(ROWS, ","), "utf-8-sig")
+    import_folder(file, tmp_path / "set")
+    assert Dataset.open(tmp_path / "set").lengths.tolist() == [4]
 
 
 def test_two_files_are_paired_by_name_and_may_have_any_width(tmp_path):

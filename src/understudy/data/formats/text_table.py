@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from understudy.data.formats import Imported
 from understudy.data.formats.pairs import (
     ANGLES,
-    MOST_ROWS,
     POSITION,
     Pair,
     losses_of,
@@ -25,9 +24,9 @@ from understudy.data.formats.pairs import (
     write_dataset,
 )
 from understudy.data.store import Dataset
+from understudy.data.text_rows import parse_rows
 
 SUFFIXES = (".txt", ".csv", ".dat")
-MOST_COLUMNS = 1000
 
 
 def import_folder(source: Path, destination: Path, cameras: bool = False) -> Imported:
@@ -55,46 +54,8 @@ def export_folder(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     return losses_of(dataset)
 
 
-def read_table(file: Path) -> NDArray[np.float64]:
-    """The numbers (n, D) of a file; raises ValueError with the line that is wrong."""
-    rows: list[list[float]] = []
-    text = read_bytes(file).decode("utf-8-sig", "replace")
-    for number, line in enumerate(text.splitlines(), 1):
-        words = _words(line)
-        if not words:
-            continue
-        row = [_number(word) for word in words]
-        if number == 1 and all(value is None for value in row):
-            continue  # names
-        if None in row:
-            raise ValueError(f"{file}, line {number}: {line[:60]!r}, expected numbers")
-        if not np.isfinite(np.array(row, np.float64)).all():
-            raise ValueError(f"{file}, line {number}: {line[:60]!r}, expected finite numbers")
-        if rows and len(row) != len(rows[0]):
-            raise ValueError(f"{file}, line {number}: {len(row)} numbers, expected {len(rows[0])}")
-        if len(row) > MOST_COLUMNS or len(rows) >= MOST_ROWS:
-            raise ValueError(f"{file}: more than {MOST_COLUMNS:,} columns or {MOST_ROWS:,} rows")
-        rows.append(row)  # type: ignore[arg-type]  (None is refused above)
-    if not rows:
-        raise ValueError(f"{file} has no row of numbers")
-    return np.array(rows)
-
-
-def _words(line: str) -> list[str]:
-    """The fields of a line: between commas where there are any, else between spaces; a remark aside."""
-    kept = line.partition("#")[0].strip()
-    return [word.strip() for word in kept.split(",")] if "," in kept else kept.split()
-
-
-def _number(word: str) -> float | None:
-    try:
-        return float(word)
-    except ValueError:
-        return None
-
-
 def _read_single(file: Path) -> Pair:
-    table = read_table(file)
+    table = _read_table(file)
     if table.shape[1] != POSITION + ANGLES:
         raise ValueError(
             f"{file} has {table.shape[1]} columns, expected {POSITION + ANGLES}: a position and seven "
@@ -110,10 +71,14 @@ def _read_folder(folder: Path) -> list[Pair]:
     pairs = []
     for states in files:
         actions = folder / states.name.replace("states", "actions", 1)
-        seen, commanded = read_table(states), read_table(actions)
+        seen, commanded = _read_table(states), _read_table(actions)
         if len(seen) != len(commanded):
             raise ValueError(
                 f"{states.name} has {len(seen)} rows, {actions.name} {len(commanded)}; one for each"
             )
         pairs.append((seen, commanded))
     return pairs
+
+
+def _read_table(file: Path) -> NDArray[np.float64]:
+    return parse_rows(read_bytes(file).decode("utf-8-sig", "replace"), file)
