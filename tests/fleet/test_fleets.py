@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fleet.troubled import Errand, Troubled
+from tests.fleet.troubled import Errand, Troubled, whose
 from understudy.episode import Lost
 from understudy.evaluate.measure import begin, go_on, outcome_of
 from understudy.fleet import Here, Pool, RandomActor
@@ -81,6 +81,21 @@ def test_how_far_an_errand_is_is_heard_while_it_is_under_way(tmp_path):
     heard = []
     assert list(Here().each(Errand(str(tmp_path)), [2, 3], heard.append)) == [4, 9]
     assert heard == [{0: 0.5}, {0: 1.0}, {1: 0.5}, {1: 1.0}]
+
+
+def test_within_with_workers_stay_and_what_they_play_is_the_same(fleet, undisturbed, tmp_path):
+    def played():
+        return list(fleet.play(Troubled(), RandomActor(), SEEDS, whose))
+
+    with fleet:
+        first, again = played(), played()
+        assert {pid for _, pid, _ in again} <= {pid for _, pid, _ in first}
+        assert table(fleet, Troubled(troubles=((1, "raises", 1),))) == (undisturbed, ())
+        assert list(fleet.each(Errand(str(tmp_path)), [2, 3])) == [4, 9]
+        assert table(fleet, Troubled()) == (undisturbed, ())
+    returns = {seed: value for seed, _, value in first}
+    assert {seed: value for seed, _, value in again} == returns
+    assert {seed: value for seed, _, value in played()} == returns
 
 
 def test_a_world_that_takes_its_worker_along_is_lost_alone(undisturbed, tmp_path):

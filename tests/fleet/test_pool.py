@@ -54,6 +54,20 @@ def test_a_pool_that_is_no_longer_listened_to_leaves_no_process_behind():
     assert multiprocessing.active_children() == []
 
 
+def test_a_worker_that_waits_ends_with_the_pool_and_one_that_died_waiting_costs_nothing():
+    task, children = make_task("cart-pole"), multiprocessing.active_children
+    with Pool(workers=1, worlds=1) as pool:
+        lengths = [len(episode) for episode in pool.rollouts(task, ExpertActor(), range(3))]
+        (waiting,) = children()
+        assert [len(e) for e in pool.rollouts(task, ExpertActor(), range(3))] == lengths
+        assert children() == [waiting]
+        waiting.kill()
+        waiting.join()
+        assert [len(e) for e in pool.rollouts(task, ExpertActor(), range(3))] == lengths
+        assert len(children()) == 1
+    assert children() == []
+
+
 @pytest.mark.parametrize("fleet", [Here(), Pool(2)], ids=["here", "pool"])
 def test_a_policy_that_does_not_fit_the_world_is_refused_with_the_differences(fleet, tmp_path):
     policy = MlpConfig(width=8, depth=1).build(DISCRETE)

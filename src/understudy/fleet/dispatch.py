@@ -95,6 +95,10 @@ class Ground(Protocol):
         """Return what workers said, waiting for the first word at most `timeout_s`."""
         ...
 
+    def release(self, worker: int) -> None:
+        """Do without a worker that is idle: it waits for other work, or ends."""
+        ...
+
     def kill(self, worker: int) -> None:
         """End a worker at once; it says nothing more."""
         ...
@@ -139,7 +143,7 @@ class Dispatch(Generic[T]):
         self._place = {seed: place for place, seed in enumerate(self._order)}
 
     def results(self) -> Iterator[T | Lost]:
-        """Yield the results in the order of the seeds; closing it ends the workers."""
+        """Yield the results in the order of the seeds; closing it ends the workers that are busy."""
         try:
             while self._next < len(self._order):
                 self._employ()
@@ -148,9 +152,21 @@ class Dispatch(Generic[T]):
                         self._take(worker, event)
                 self._dismiss_the_silent()
                 yield from self._due()
+            self._settle()
         finally:
-            for worker in self._workers:
-                self._ground.kill(worker)
+            for number, worker in self._workers.items():
+                is_idle = worker.is_ready and not worker.is_busy
+                (self._ground.release if is_idle else self._ground.kill)(number)
+
+    def _settle(self) -> None:
+        """Hear out those that have played all of their unit: they are about to say so."""
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until and any(
+            worker.is_busy and not worker.unit for worker in self._workers.values()
+        ):
+            for worker, event in self._ground.events(WAIT_S):
+                if worker in self._workers:
+                    self._take(worker, event)
 
     def _employ(self) -> None:
         """Have as many workers as there is work for, and give each that is idle a unit."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, final
+from types import TracebackType
+from typing import Any, Self, TypeVar, final
 
 from understudy.episode import Episode, Lost
 from understudy.fleet.actors import ActorConfig
@@ -15,6 +16,7 @@ from understudy.tasks.base import TaskConfig
 
 I = TypeVar("I")  # noqa: E741  what an errand is about
 T = TypeVar("T")
+Idle = list[Any]  # what a ground has of its workers
 PATIENCE_S = 300.0  # a tick may take as long: a large diffusion policy needs minutes for a chunk
 
 
@@ -22,7 +24,8 @@ class Fleet(ABC):
     """`workers`, each with `worlds` side by side and one thread.
 
     A worker of which nothing is heard for `patience_s` is killed and replaced: its worlds hang.
-    Raises ValueError for numbers that make no sense.
+    Within `with`, workers and their worlds stay between calls. Raises ValueError for numbers that
+    make no sense.
     """
 
     def __init__(self, workers: int, worlds: int = 16, patience_s: float = PATIENCE_S) -> None:
@@ -32,10 +35,31 @@ class Fleet(ABC):
         if not patience_s > 0:
             raise ValueError(f"patience must be positive, got {patience_s}")
         self.workers, self.worlds, self.patience_s = workers, worlds, patience_s
+        self._idle: Idle | None = None  # workers that wait, within `with`
 
     @abstractmethod
-    def _ground(self, work: Work, watch: Tell) -> Ground:
+    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
         """Where workers for this work begin; one inside this process tells `watch` itself."""
+
+    @abstractmethod
+    def _end(self, worker: Any) -> None:
+        """End a worker that was idle."""
+
+    @final
+    def __enter__(self) -> Self:
+        self._idle = []
+        return self
+
+    @final
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        idle, self._idle = self._idle, None
+        for worker in idle or []:
+            self._end(worker)
 
     @final
     def play(
@@ -77,7 +101,7 @@ class Fleet(ABC):
         return self._done(Errands(errand, tuple(items)), range(len(items)), 1, watch)
 
     def _done(self, work: Work, numbers: Sequence[int], unit: int, watch: Tell) -> Iterator[Any]:
-        ground = self._ground(work, watch)
+        ground = self._ground(work, watch, self._idle)
         return Dispatch[Any](ground, numbers, self.workers, unit, self.patience_s, watch).results()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any, final
 
 from understudy.fleet.dispatch import Done, Event, Failed, Ground, Played, Ready
-from understudy.fleet.fleet import Fleet
+from understudy.fleet.fleet import Fleet, Idle
 from understudy.fleet.job import Hands, Tell, Work, told
 
 
@@ -17,22 +17,25 @@ class Here(Fleet):
     def __init__(self, worlds: int = 16) -> None:
         super().__init__(1, worlds, float("inf"))
 
-    def _ground(self, work: Work, watch: Tell) -> Ground:
-        return _Inside(work, watch)
+    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
+        return _Inside(work, watch, idle)
+
+    def _end(self, worker: Hands) -> None:
+        worker.close()
 
 
 @final
 class _Inside:
     """A ground of one worker, which works while its events are waited for, and is watched at it."""
 
-    def __init__(self, work: Work, watch: Tell) -> None:
-        self._work, self._watch = work, watch
+    def __init__(self, work: Work, watch: Tell, idle: Idle | None) -> None:
+        self._work, self._watch, self._idle = work, watch, idle
         self._hands: Hands | None = None
         self._unit: Generator[tuple[int, Any]] = _nothing()
         self._is_ready = False
 
     def start(self) -> int:
-        self._hands = self._work.begin(self._watch)
+        self._hands = self._work.begin(self._watch, self._idle.pop() if self._idle else None)
         return 0
 
     def give(self, worker: int, numbers: Sequence[int]) -> None:
@@ -49,6 +52,12 @@ class _Inside:
         except Exception as error:
             return [(0, Failed(told(error)))]
         return [(0, Done())]
+
+    def release(self, worker: int) -> None:
+        if self._idle is None:
+            self.kill(worker)
+        else:
+            self._idle.append(self._hands)
 
     def kill(self, worker: int) -> None:
         self._unit.close()

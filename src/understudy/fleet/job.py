@@ -44,8 +44,11 @@ class Hands(Protocol):
 class Work(Protocol):
     """What all units of one call have in common; it travels to each worker once."""
 
-    def begin(self, tell: Tell) -> Hands:
-        """Build what is needed; `tell` is to be called about once a second from then on."""
+    def begin(self, tell: Tell, before: Hands | None) -> Hands:
+        """Build what is needed; `tell` is to be called about once a second from then on.
+
+        `before` is what this worker built for earlier work: it is taken over in part, or closed.
+        """
         ...
 
 
@@ -66,9 +69,14 @@ class Job(Generic[T]):
     of: Callable[[Episode], T]
     recorder: Recorder | None = None
 
-    def begin(self, tell: Tell) -> Post[T]:
-        """Build the first world and the actor."""
-        return Post(self, lambda: tell({}))
+    def begin(self, tell: Tell, before: Hands | None) -> Post[T]:
+        """Build the actor and the first world, or take over worlds of the same task."""
+        worlds = []
+        if isinstance(before, Post) and before.job.task == self.task:
+            worlds = before.leave()
+        elif before is not None:
+            before.close()
+        return Post(self, worlds, lambda: tell({}))
 
 
 @final
@@ -79,8 +87,10 @@ class Errands(Generic[T]):
     errand: Errand[Any, T]
     items: tuple[Any, ...]
 
-    def begin(self, tell: Tell) -> _Runner[T]:
+    def begin(self, tell: Tell, before: Hands | None) -> _Runner[T]:
         """There is nothing to build."""
+        if before is not None:
+            before.close()
         return _Runner(self, tell)
 
 
@@ -108,33 +118,43 @@ class Post(Generic[T]):
     `beat` is called about once a second while worlds answer.
     """
 
-    def __init__(self, job: Job[T], beat: Callable[[], None]) -> None:
-        self._job, self._beat = job, beat
-        self._worlds: list[gymnasium.Env[Any, Any]] = []
+    def __init__(
+        self, job: Job[T], worlds: list[gymnasium.Env[Any, Any]], beat: Callable[[], None]
+    ) -> None:
+        self.job, self._beat = job, beat
+        self._worlds = worlds[: job.worlds]
+        for world in worlds[job.worlds :]:
+            world.close()
+        self._actor: Actor | None = None
         self._build(1)
 
     def do(self, numbers: Sequence[int]) -> Generator[tuple[int, T]]:
         """Yield (seed, what is kept of its episode); whatever a world or the actor raises comes out."""
         try:
-            self._build(min(self._job.worlds, len(numbers)))
-            for episode in rollouts(self._worlds, self._actor, numbers, self._job.recorder):
+            self._build(min(self.job.worlds, len(numbers)))
+            assert self._actor is not None
+            for episode in rollouts(self._worlds, self._actor, numbers, self.job.recorder):
                 assert episode.seed is not None
-                yield episode.seed, self._job.of(episode)
+                yield episode.seed, self.job.of(episode)
         except Exception:
             self.close()
             raise
 
     def _build(self, count: int) -> None:
         """Have so many worlds; an actor is for as many as it has seen first."""
-        if len(self._worlds) < count:
+        if self._actor is None or len(self._worlds) < count:
             while len(self._worlds) < count:
-                self._worlds.append(self._job.task.build())
-            self._actor = _Alive(self._job.actor.build(self._job.task.spec), self._beat)
+                self._worlds.append(self.job.task.build())
+            self._actor = _Alive(self.job.actor.build(self.job.task.spec), self._beat)
+
+    def leave(self) -> list[gymnasium.Env[Any, Any]]:
+        """Hand over the worlds."""
+        worlds, self._worlds = self._worlds, []
+        return worlds
 
     def close(self) -> None:
         """Close the worlds; one that cannot even do that is left to its fate."""
-        worlds, self._worlds = self._worlds, []
-        for world in worlds:
+        for world in self.leave():
             try:
                 world.close()
             except Exception:  # it has failed already, and that is what is told

@@ -23,8 +23,8 @@ from understudy.fleet.dispatch import (
     Ready,
     Unfit,
 )
-from understudy.fleet.fleet import PATIENCE_S, Fleet
-from understudy.fleet.job import Tell, Work, sendable, told
+from understudy.fleet.fleet import PATIENCE_S, Fleet, Idle
+from understudy.fleet.job import Hands, Tell, Work, sendable, told
 
 
 @final
@@ -43,9 +43,12 @@ class OnRay(Fleet):
         super().__init__(workers, worlds, patience_s)
         self.address, self._ray = address, _imported(is_own=not address)
 
-    def _ground(self, work: Work, watch: Tell) -> Ground:
+    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
         self._join()
-        return _Cluster(self._ray, work)
+        return _Cluster(self._ray, work, idle)
+
+    def _end(self, worker: Any) -> None:
+        self._ray.kill(worker)
 
     def _join(self) -> None:
         """Be part of the cluster, unless this process is already; begin one where there is no address."""
@@ -82,17 +85,17 @@ def _imported(is_own: bool) -> Any:
 class _Cluster:
     """A ground of Ray's actors. Each tells what happens through a stream, which ends with its unit."""
 
-    def __init__(self, ray: Any, work: Work) -> None:
-        self._ray, self._work = ray, ray.put(work)
+    def __init__(self, ray: Any, work: Work, idle: Idle | None) -> None:
+        self._ray, self._work, self._idle = ray, ray.put(work), idle
         self._actors: list[Any] = []
         self._streams: dict[Any, int] = {}
 
     def start(self) -> int:
         number = len(self._actors)
         remote = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
-        actor = remote.remote(self._work)
+        actor = self._idle.pop() if self._idle else remote.remote()
         self._actors.append(actor)
-        self._streams[actor.begin.options(num_returns="streaming").remote()] = number
+        self._streams[actor.begin.options(num_returns="streaming").remote(self._work)] = number
         return number
 
     def give(self, worker: int, numbers: Sequence[int]) -> None:
@@ -113,6 +116,12 @@ class _Cluster:
                 events.append((number, Gone(" ".join(str(error).split())[:300])))
         return events
 
+    def release(self, worker: int) -> None:
+        if self._idle is None:
+            self.kill(worker)
+        else:
+            self._idle.append(self._actors[worker])
+
     def kill(self, worker: int) -> None:
         self._ray.kill(self._actors[worker])
         self._streams = {s: n for s, n in self._streams.items() if n != worker}
@@ -122,13 +131,14 @@ class _Cluster:
 class _Worker:
     """What runs in a process of the cluster; it works in a thread, so that it can say that it lives."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self) -> None:
         torch.set_num_threads(1)
-        self._work, self._said = work, queue.Queue[Event]()
+        self._said = queue.Queue[Event]()
+        self._hands: Hands | None = None
 
-    def begin(self) -> Iterator[Event]:
+    def begin(self, work: Work) -> Iterator[Event]:
         try:
-            self._hands = self._work.begin(lambda shares: self._said.put(Alive(shares)))
+            self._hands = work.begin(lambda shares: self._said.put(Alive(shares)), self._hands)
         except Exception as error:
             yield Unfit(sendable(error))
             return
@@ -143,6 +153,7 @@ class _Worker:
                 return
 
     def _do(self, numbers: list[int]) -> None:
+        assert self._hands is not None
         try:
             for number, result in self._hands.do(numbers):
                 self._said.put(Played(number, result))

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import final
@@ -24,7 +25,7 @@ from understudy.fleet.dispatch import (
     Ready,
     Unfit,
 )
-from understudy.fleet.fleet import Fleet
+from understudy.fleet.fleet import Fleet, Idle
 from understudy.fleet.job import Hands, Tell, Work, sendable, told
 
 
@@ -32,59 +33,83 @@ from understudy.fleet.job import Hands, Tell, Work, sendable, told
 class Pool(Fleet):
     """`workers` processes of this machine, each with `worlds` worlds side by side and one thread."""
 
-    def _ground(self, work: Work, watch: Tell) -> Ground:
-        return _Processes(work)
+    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
+        return _Processes(work, idle)
+
+    def _end(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.end.close()
+
+
+@final
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    end: Connection  # ours
 
 
 @final
 class _Processes:
     """A ground of processes that are told and tell through a pipe each."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, idle: Idle | None) -> None:
+        self._work, self._idle = work, idle
         self._context = multiprocessing.get_context("spawn")
-        self._processes: list[BaseProcess] = []
-        self._ends: dict[Connection, int] = {}  # ours
-        self._end_of: dict[int, Connection] = {}
+        self._workers: list[_Worker] = []
+        self._heard: dict[Connection, int] = {}  # whom to listen to
 
     def start(self) -> int:
-        number = len(self._processes)
+        number = len(self._workers)
+        if self._idle:
+            worker = self._idle.pop()
+            with suppress(OSError):  # it is dead; `events` says so
+                worker.end.send(self._work)
+        else:
+            worker = self._begun()
+        self._workers.append(worker)
+        self._heard[worker.end] = number
+        return number
+
+    def _begun(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
         with _deaf_to_ctrl_c():
             process.start()
         theirs.close()  # with the worker the last other end goes, and ours knows
-        self._processes.append(process)
-        self._ends[ours], self._end_of[number] = number, ours
-        return number
+        return _Worker(process, ours)
 
     def give(self, worker: int, numbers: Sequence[int]) -> None:
         with suppress(OSError):  # it is dead; `events` says so
-            self._end_of[worker].send(list(numbers))
+            self._workers[worker].end.send(list(numbers))
 
     def events(self, timeout_s: float) -> list[tuple[int, Event]]:
         events: list[tuple[int, Event]] = []
-        for end in wait(list(self._ends), timeout_s):
+        for end in wait(list(self._heard), timeout_s):
             assert isinstance(end, Connection)
-            number = self._ends[end]
+            number = self._heard[end]
             try:
                 events.append((number, end.recv()))
             except (EOFError, OSError):
-                self._forget(number)
-                process = self._processes[number]
+                del self._heard[end]
+                end.close()
+                process = self._workers[number].process
                 process.join()
                 events.append((number, Gone(_ended(process.exitcode))))
         return events
 
-    def kill(self, worker: int) -> None:
-        self._processes[worker].kill()
-        self._processes[worker].join()
-        self._forget(worker)
+    def release(self, worker: int) -> None:
+        if self._idle is None:
+            self.kill(worker)
+        else:
+            self._heard.pop(self._workers[worker].end, None)
+            self._idle.append(self._workers[worker])
 
-    def _forget(self, worker: int) -> None:
-        end = self._end_of.pop(worker, None)
-        if end is not None:
-            del self._ends[end]
+    def kill(self, worker: int) -> None:
+        process, end = self._workers[worker].process, self._workers[worker].end
+        process.kill()
+        process.join()
+        if self._heard.pop(end, None) is not None:
             end.close()
 
 
@@ -102,17 +127,23 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _serve(end: Connection, work: Work) -> None:
-    """A worker's life: begin, then do one unit after the other until nobody is there."""
+    """A worker's life: begin, then do one unit after the other, of other work too, until nobody is there."""
     torch.set_num_threads(1)
-    try:
-        hands = work.begin(lambda shares: end.send(Alive(shares)))
-    except Exception as error:
-        end.send(Unfit(sendable(error)))
-        return
+    hands: Hands | None = None
+    message: Work | list[int] = work
     with suppress(EOFError, OSError):
-        end.send(Ready())
         while True:
-            end.send(_done(hands, end, end.recv()))
+            if isinstance(message, list):
+                assert hands is not None
+                end.send(_done(hands, end, message))
+            else:
+                try:
+                    hands = message.begin(lambda shares: end.send(Alive(shares)), hands)
+                except Exception as error:
+                    end.send(Unfit(sendable(error)))
+                    return
+                end.send(Ready())
+            message = end.recv()
 
 
 def _done(hands: Hands, end: Connection, numbers: list[int]) -> Event:
