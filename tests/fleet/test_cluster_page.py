@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,16 +27,19 @@ def environment():
     return {**os.environ, **token, "PATH": path, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture
+def own_folder():
+    """A folder for Ray: clusters in the usual one are found by whoever looks for one. Sockets want it short."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
 @contextmanager
-def node(environment, *options):
+def node(environment, folder, *options):
     """One of Ray's nodes with one processor, as long as the block lasts."""
-    words = ["ray", "start", *options, "--node-ip-address", "127.0.0.1", "--num-cpus", "1"]
-    process = subprocess.Popen(
-        [*words, "--block"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    words = ["ray", "start", *options, "--temp-dir", folder, "--num-cpus", "1", "--block"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(words, env=environment, **silent)
     try:
         yield process
     finally:
@@ -83,16 +87,17 @@ def wait_until(is_so):
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_costs_no_episode(environment, tmp_path):
+def test_a_node_that_dies_costs_no_episode(environment, own_folder, tmp_path):
     port, words = free_port(), shlex.split(EVALUATE)
     evaluate = [sys.executable, "-m", "understudy", "evaluate", "expert", *words]
     alone, cluster = tmp_path / "alone", tmp_path / "cluster"
     subprocess.run([*evaluate, "--out", alone], env=environment, check=True)
+    head = ["--head", "--node-ip-address", "127.0.0.1", "--port", str(port)]
     address = f"127.0.0.1:{port}"
     ray = ["--fleet", "ray", "--address", address, "--workers", "2", "--out", cluster]
     with (
-        node(environment, "--head", "--port", str(port), "--include-dashboard=false"),
-        node(environment, "--address", address) as second,
+        node(environment, own_folder, *head),
+        node(environment, own_folder, "--address", address) as second,
         subprocess.Popen([*evaluate, *ray], env=environment) as evaluation,
     ):
         wait_until(lambda: (cluster / "unfinished.json").exists() and plays(second))
