@@ -39,7 +39,7 @@ class World(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, limit: int) -> None:
         super().__init__(env)
         self._max_episode_steps = limit
-        spaces = env.observation_space.spaces
+        spaces: Any = env.observation_space
         self.observation_space = gymnasium.spaces.Dict({NAMES[key]: spaces[key] for key in spaces})
 
     def reset(self, **options: Any) -> Any:
