@@ -24,7 +24,9 @@ def environment():
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     source = str(Path(__file__).resolve().parents[2] / "src")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    usual = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # Ray begins late
+    usual = {
+        k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"
+    }  # Ray begins late
     return {**usual, **token, "PATH": path, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
 
 
