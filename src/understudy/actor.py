@@ -37,7 +37,6 @@ class Decision:
     label: NDArray[Any] | None = None  # (N, A) what an expert would do; NaN rows: it does not say
     intervention: NDArray[np.bool_] | None = None  # (N,) who corrects another was in control
     verdict: NDArray[np.int64] | None = None  # (N,) of Verdict
-    new_may_begin: bool = True  # after this tick; else slots that fall free wait for others
 
 
 class Actor(Protocol):

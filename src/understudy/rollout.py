@@ -63,8 +63,7 @@ def rollouts(
     """Yield one episode per seed, in the order of `seeds`, from N worlds that run side by side.
 
     World and actor are seeded from the episode's seed, and each slot is reset on its own, so an
-    episode does not depend on its neighbours. A world that falls free takes the next seed, when the
-    actor lets new episodes begin. A
+    episode does not depend on its neighbours. A world that falls free takes the next seed. A
     verdict ends an episode: DISCARD skips its seed, REDO begins it again. With a recorder, frames
     are written while the episode runs and episodes are saved in the order of seeds; closing the
     iterator, or an error, discards the takes that are open. Raises ValueError when the actor
@@ -229,8 +228,7 @@ class _Run:
         for slot in np.flatnonzero(active):
             redo += self._step(int(slot), decision)
         self._begin(redo)
-        if decision.new_may_begin or not any(self._takes):
-            self._begin([(slot, *self._waiting.pop()) for slot in self._free()])
+        self._begin([(slot, *self._waiting.pop()) for slot in self._free()])
 
     def _step(self, slot: int, decision: Decision) -> list[tuple[int, int, int]]:
         """Step one world; returns its (slot, order, seed) if the take is to be done again."""

@@ -88,15 +88,6 @@ def test_batched_worlds_of_unequal_length_ask_exactly_when_a_queue_is_empty(exec
     assert policy.calls == sum(-(-(3 + seed) // execute) for seed in seeds)
 
 
-def test_new_episodes_begin_when_the_running_ones_ask_so_that_batches_are_full():
-    policy = echo()
-    episodes = play(Chunks(policy, 4, width=2), [0, 1, 3, 0], count=2)
-    assert [len(episode) for episode in episodes] == [3, 4, 6, 3]
-    assert (
-        policy.calls == 3
-    )  # the first waits for the second; with both over, the next begin at once
-
-
 def test_a_policy_that_tells_tasks_apart_is_told_the_task_of_its_world():
     config = EchoConfig(horizon=4, tasks=("clean", "count"))
     policy = Echo(config, COUNT_SPEC, noise_shape=(1,))

@@ -155,7 +155,6 @@ class Samples:
 class Chunks:
     """Plays the first `execute` actions of each predicted chunk, then asks again.
 
-    New episodes begin when the running ones ask: a batch of the network has one width, full or not.
     `task` is the text of what is to be done, for a policy that tells tasks apart.
     """
 
@@ -186,7 +185,6 @@ class Chunks:
             horizon = self._predictor.policy.config.horizon
             self._queue = np.zeros((len(slots), horizon, *self._signal.shape), self._signal.dtype)
             self._played = np.full(len(slots), self.execute)
-            self._ticks = 0
         self._played[slots] = self.execute
 
     def act(
@@ -200,14 +198,11 @@ class Chunks:
             chunks = self._predictor.predict(empty)
             self._queue[empty] = chunks.reshape(self._queue[empty].shape)
             self._played[empty] = 0
-        if len(empty) == info["active"].sum():
-            self._ticks = 0  # since all asked
-        self._ticks += 1
         command = self._queue[
             np.arange(len(self._queue)), np.minimum(self._played, self.execute - 1)
         ]
         self._played += info["active"]
-        return Decision(command, new_may_begin=self._ticks % self.execute == 0)
+        return Decision(command)
 
     def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
         """Forget what is left of the chunks in these slots: the world no longer follows them."""
