@@ -9,6 +9,7 @@ import pytest
 from understudy.episode import Episode
 from understudy.evaluate.measure import (
     Report,
+    go_on,
     initial_state_hash,
     measure,
     row_of,
@@ -63,6 +64,18 @@ def test_every_step_yields_the_report_so_far(task):
     assert [row.seed for row in last.failures] == [100_001]
     assert last.starts == 3
     assert last.source == "expert"
+
+
+def test_reports_of_one_measurement_share_their_rows_and_stay_what_they_were(task):
+    seeds = seeds_for("report", 4)
+    first, second, *_ = measuring([episode(s) for s in seeds], task, seeds)
+    assert second.rows == (row_of(episode(seeds[0])), row_of(episode(seeds[1])))
+    assert (first.rows, second.rows[-1].seed) == (second.rows[:1], seeds[1])
+    with pytest.raises(IndexError, match="row 1 of 1"):
+        first.rows[1]
+    [other] = go_on(first, [episode(seeds[2])])  # goes on from there another way
+    assert [row.seed for row in other.rows] == [seeds[0], seeds[2]]
+    assert [row.seed for row in second.rows] == [seeds[0], seeds[1]]
 
 
 def test_a_line_never_shows_a_rate_without_its_interval_and_n(expert):

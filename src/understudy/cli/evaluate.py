@@ -30,7 +30,8 @@ if TYPE_CHECKING:  # torch, which comes with these, is not for a --help
 
 # What is done of a measurement that was interrupted: the actor's, and that of the one it is held against.
 UNFINISHED = ("unfinished.json", "unfinished-against.json")
-KEEP_S = 0.5  # between two times of writing down what is done
+KEEP_S = 0.5  # between two times of writing down what is done, and
+KEEP_SHARE = 20  # as many times what that took: a long report takes long
 LOST_LISTED = 5
 
 
@@ -177,15 +178,19 @@ def measured(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    kept = time.monotonic()
+    due = time.monotonic() + KEEP_S
     with bar:
         line = bar.add_task(Path(name).name, total=len(report.seeds), went="")
         try:
             for report in go_on(begun, fleet.play(task, actor, begun.missing, outcome_of)):
-                bar.update(line, completed=len(report.rows) + len(report.lost), went=_went(report))
-                if time.monotonic() - kept > KEEP_S:
+                bar.update(line, completed=len(report.rows) + len(report.lost))
+                now = time.monotonic()
+                if now > due:
+                    bar.update(line, went=_went(report))
                     _keep(report, unfinished)
-                    kept = time.monotonic()
+                    taken_s = time.monotonic() - now
+                    due = time.monotonic() + max(KEEP_S, KEEP_SHARE * taken_s)
+            bar.update(line, went=_went(report))
         except KeyboardInterrupt:
             _keep(report, unfinished)
             print(

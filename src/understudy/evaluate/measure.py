@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -47,6 +48,40 @@ class Row:
 
 
 @final
+class Rows(Sequence[Row]):
+    """The first rows of a list that grows: each report of a measurement under way has them uncopied."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows, self._count = rows, len(rows)
+
+    def followed_by(self, row: Row) -> Rows:
+        """These and one more."""
+        rows = self._rows if len(self._rows) == self._count else self._rows[: self._count]
+        rows.append(row)
+        return Rows(rows)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._rows[: self._count][at] if isinstance(at, slice) else self._rows[self._at(at)]
+
+    def __iter__(self) -> Iterator[Row]:
+        return islice(self._rows, self._count)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def _at(self, at: int) -> int:
+        if not -self._count <= at < self._count:
+            raise IndexError(f"row {at} of {self._count}")
+        return at % self._count
+
+
+@final
 @dataclass(frozen=True)
 class Outcome:
     """What a measurement keeps of one episode."""
@@ -70,7 +105,7 @@ class Report:
     source: str  # who acted, as the episodes say: "expert", a policy's fingerprint
     purpose: Purpose
     seeds: tuple[int, ...]  # asked for
-    rows: tuple[Row, ...]  # done, in the order of seeds
+    rows: Sequence[Row]  # done, in the order of seeds
     lost: tuple[Lost, ...] = ()  # seeds that gave no episode, and why
     versions: Mapping[str, str] = field(default_factory=dict)  # of what it was made with
 
@@ -249,7 +284,7 @@ def go_on(report: Report, episodes: Iterable[Episode | Outcome | Lost]) -> Itera
     that is not finite.
     """
     place = {seed: number for number, seed in enumerate(report.seeds)}
-    awaited = set(report.missing)
+    awaited, rows = set(report.missing), Rows(list(report.rows))
     for found in episodes:
         result = outcome_of(found) if isinstance(found, Episode) else found
         seed = result.seed if isinstance(result, Lost) else result.row.seed
@@ -266,9 +301,9 @@ def go_on(report: Report, episodes: Iterable[Episode | Outcome | Lost]) -> Itera
                     f"the episode of seed {seed} is by {result.source!r}, those before it by "
                     f"{report.source!r}; a report is of one actor"
                 )
-            rows = (*report.rows, result.row)
+            rows = rows.followed_by(result.row)
             if report.rows and place[report.rows[-1].seed] > place[seed]:
-                rows = tuple(sorted(rows, key=lambda row: place[row.seed]))
+                rows = Rows(sorted(rows, key=lambda row: place[row.seed]))
             report = replace(report, source=result.source, rows=rows)
         yield report
 
