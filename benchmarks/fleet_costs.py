@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import results
 import torch
@@ -28,7 +28,7 @@ from fleet_grounds import FIRST_SEED, GROUNDS, TASKS, WORLDS, actor_of
 from understudy.cli.evaluate import Evaluate, measured
 from understudy.episode import Lost
 from understudy.evaluate.measure import outcome_of
-from understudy.fleet import Here, RandomActor
+from understudy.fleet import Fleet, Here, RandomActor
 from understudy.fleet.on_ray import OnRay
 from understudy.tasks import make_task
 
@@ -164,7 +164,9 @@ def report_ms(count: int) -> float:
     options = Evaluate(task="cart-pole", episodes=count)
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        measured(done, task, actor, "random", options, Path(folder) / "unfinished.json")
+        measured(
+            cast(Fleet, done), task, actor, "random", options, Path(folder) / "unfinished.json"
+        )
         return 1e3 * (time.process_time() - began) / count
 
 

@@ -47,16 +47,6 @@ from understudy.run import Run, versions
 from understudy.tasks import make_task
 
 C = TypeVar("C", bound=PolicyConfig)
-HELP = """usage: understudy sweep POLICY --data DATASET --task TASK --run FOLDER --vary OPTION=VALUES... [OPTIONS]
-       understudy sweep --resume FOLDER [--workers N ...]
-
-Train a policy with many options, measure each on starts to choose by, and the best on starts that nothing was
-chosen on.
-
-  --vary width=128,256,512 learning-rate=1e-4..1e-2:log depth=2..4
-  --search grid | random | optuna
-
-understudy sweep POLICY --help lists the options; those of understudy train are among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +70,6 @@ class Sweep(Generic[C]):
 
 def main(arguments: Sequence[str]) -> int:
     """Sweep, or go on with one that was stopped."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
-        return 0
     if arguments[0] == "--resume":
         if len(arguments) < 2:
             raise ValueError("usage: understudy sweep --resume FOLDER [--workers N ...]")

@@ -42,6 +42,16 @@ expert to ask and no reward, but thousands of steps of the task.
 
 understudy gail POLICY --help lists the options. POLICY is gaussian, or lstm, or mlp where the action is
 one of several choices."""
+SWEEP = """usage: understudy sweep POLICY --data DATASET --task TASK --run FOLDER --vary OPTION=VALUES... [OPTIONS]
+       understudy sweep --resume FOLDER [--workers N ...]
+
+Train a policy with many options, measure each on starts to choose by, and the best on starts that nothing was
+chosen on.
+
+  --vary width=128,256,512 learning-rate=1e-4..1e-2:log depth=2..4
+  --search grid | random | optuna
+
+understudy sweep POLICY --help lists the options; those of understudy train are among them."""
 TRAIN = """usage: understudy train POLICY --data DATASET --run FOLDER [OPTIONS]
        understudy train POLICY --data DATASET --estimate | --dry-run
        understudy train --resume RUN
@@ -61,7 +71,8 @@ def usage(verb: str) -> str:
     if verb == "train":
         places = sorted(known(POLICIES | INTERCHANGE, GROUP).items())
         return TRAIN.format(policies=_listed({name: _summary(at) for name, at in places}))
-    return {"dagger": DAGGER, "evaluate": EVALUATE, "gail": GAIL}.get(verb, "")
+    texts = {"dagger": DAGGER, "evaluate": EVALUATE, "gail": GAIL, "sweep": SWEEP}
+    return texts.get(verb, "")
 
 
 def _listed(texts: dict[str, str]) -> str:
