@@ -30,6 +30,19 @@ SUMMARY = (
     ("the same at batch 256", "cloning_speed", "cart-pole-batch-256", "ratio_to_imitation"),
     ("evaluating mountain-car against a loop over single environments",
      "evaluation_speed", "mountain-car", "ratio_to_single"),
+    ("a training step of ACT against LeRobot 0.4.4's, bfloat16", "engine", "act-train", "ratio_to_peer"),
+    ("the same in float32", "engine", "act-train-float32", "ratio_to_peer"),
+    ("a training step of Diffusion Policy against LeRobot's, bfloat16",
+     "engine", "diffusion-train", "ratio_to_peer"),
+    ("the same in float32", "engine", "diffusion-train-float32", "ratio_to_peer"),
+    ("a chunk of ACT for one world against LeRobot's, bfloat16",
+     "engine", "act-predict", "ratio_to_peer"),
+    ("the same in float32", "engine", "act-predict-float32", "ratio_to_peer"),
+    ("training windows with pictures from mp4, uint8, against LeRobot's loader",
+     "engine", "loader-mp4", "ratio_to_peer"),
+    ("recording with pictures against LeRobot", "engine", "recording", "ratio_to_peer"),
+    ("saved episodes that were lost in 100 times `kill -9`",
+     "crash", "kill -9", "acknowledged episodes lost"),
     ("10,000 full-batch epochs of 3-128-256-128-7 on 100 points, against the naive PyTorch loop",
      "full_batch", "3-128-256-128-7", "ratio_to_naive"),
 )  # fmt: skip
@@ -40,6 +53,8 @@ def shown(row: dict[str, Any]) -> tuple[str, str]:
     """Value and range of a row as text, in its unit."""
     if row["unit"] == "share":
         return f"{100 * row['value']:.1f} %", f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %"
+    if row["unit"] == "count":
+        return f"{row['value']:,.0f}", f"{row['low']:,.0f} to {row['high']:,.0f}"
     width = abs(row["high"] - row["low"])
     digits = 0 if abs(row["value"]) >= 100 else 2 if width < 10 else 1
     unit = {"ratio": "x", "1": ""}.get(row["unit"], f" {row['unit']}")
