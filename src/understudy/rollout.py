@@ -64,10 +64,11 @@ def rollouts(
 
     World and actor are seeded from the episode's seed, and each slot is reset on its own, so an
     episode does not depend on its neighbours. A world that falls free takes the next seed. One whose
-    actor waits for others stands still for that tick of theirs. A verdict ends an episode: DISCARD skips its seed, REDO begins it again. With a recorder, frames
-    are written while the episode runs and episodes are saved in the order of seeds; closing the
-    iterator, or an error, discards the takes that are open. Raises ValueError when the actor
-    commands something that is not finite or has the wrong shape.
+    actor waits for others stands still for that tick of theirs. A verdict ends an episode:
+    DISCARD skips its seed, REDO begins it again. With a recorder, frames are written while the
+    episode runs and episodes are saved in the order of seeds; closing the iterator, or an error,
+    discards the takes that are open. Raises ValueError when the actor commands something that is
+    not finite or has the wrong shape.
     """
     if not worlds:
         raise ValueError("rollouts need at least one world")
