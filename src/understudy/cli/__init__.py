@@ -12,14 +12,14 @@ from understudy.names import unknown
 
 VERBS = {
     "data": "look at demonstrations, or bring them in from another format",
-    "collect": "record an expert's demonstrations of a task",
+    "collect": "record demonstrations of a task, an expert's or a person's",
     "train": "learn a policy from demonstrations",
     "dagger": "let a policy act, have an expert correct it, learn from that, in rounds",
     "gail": "learn by trying what an expert cannot be told from",
     "sweep": "train with many options, measure each, and keep the best",
     "evaluate": "measure a policy on starts that it has not seen, and write a report",
     "export": "write a policy as LeRobot keeps its own",
-    "demo": "all of it on mountain-car, in about a minute",
+    "demo": "all of it with an arm that grasps, in a minute or two",
 }
 
 USAGE = """usage: understudy VERB [OPTIONS]
