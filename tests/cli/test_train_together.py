@@ -220,10 +220,10 @@ def alive(folder):
 
 def member(process, folder, rank):
     """The process of a rank, once there is a checkpoint."""
-    for _ in range(1200):
-        if any((folder / "checkpoints").glob("0*")):
-            break
+    until = time.monotonic() + 90
+    while not any((folder / "checkpoints").glob("0*")):
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "no checkpoint in 90 s"
         time.sleep(0.02)
     for number in alive(folder):
         with open(f"/proc/{number}/environ", "rb") as file:
