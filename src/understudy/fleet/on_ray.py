@@ -35,8 +35,8 @@ class OnRay(Fleet):
     """`workers` of a Ray cluster, one processor each, with `worlds` worlds side by side.
 
     `address` is that of a cluster that runs (HOST:PORT, or auto for one on this machine); without
-    it one is started here for as long as this process lives, its dashboard off, and calls to it
-    need a token. Files that the task or the actor name (a checkpoint) must be found by that path on
+    it one is started here for as long as this process lives, whatever else runs and whatever
+    RAY_ADDRESS says, its dashboard off, and calls to it need a token. Files that the task or the actor name (a checkpoint) must be found by that path on
     every machine.
     """
 
@@ -63,7 +63,7 @@ class OnRay(Fleet):
             ray.init(address=self.address, **quiet)
         else:
             here = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
-            ray.init(num_cpus=self.workers, **here, **quiet)
+            ray.init(address="local", num_cpus=self.workers, **here, **quiet)
 
 
 def _imported(is_own: bool) -> Any:
