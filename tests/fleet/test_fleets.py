@@ -8,6 +8,7 @@ from tests.fleet.troubled import Errand, Troubled, whose
 from understudy.episode import Lost
 from understudy.evaluate.measure import begin, go_on, outcome_of
 from understudy.fleet import Here, Pool, RandomActor
+from understudy.fleet.fleet import units_of
 
 SEEDS = range(100_000, 100_012)
 
@@ -126,3 +127,16 @@ def test_a_seed_is_not_played_twice(fleet):
 
 def test_no_seeds_no_episodes(fleet):
     assert list(fleet.play(Troubled(), RandomActor(), [], Lost)) == []
+
+
+def test_workers_are_given_equal_shares_in_units_that_do_not_grow():
+    for count, workers, worlds in ((96, 2, 16), (200, 2, 16), (7, 3, 1), (129, 4, 16), (1, 4, 2)):
+        units = units_of(range(count), workers, worlds)
+        assert [seed for unit in units for seed in unit] == [*range(count)]
+        sizes = [len(unit) for unit in units]
+        assert sizes == sorted(sizes, reverse=True)
+        assert max(sizes) <= 2 * worlds
+        given = [sum(sizes[worker::workers]) for worker in range(workers)]
+        assert max(given) - min(given) < workers
+    assert [len(unit) for unit in units_of(range(96), 2, 16)] == [32, 32, 16, 16]
+    assert units_of(range(40), 1, 16) == [range(40)]

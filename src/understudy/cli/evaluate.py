@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from understudy.cli.options import FleetOptions, parse, plural
+from understudy.cli.shares import one_bar
 from understudy.cli.usage import EVALUATE
 from understudy.evaluate.compare import Comparison, compare
 from understudy.evaluate.film import Film, choose, film, rendering_problem
@@ -170,32 +170,23 @@ def measured(
         versions=made_with,
     )
     report = begun = _gone_on(begun, unfinished, actor.build(task.spec).source)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[went]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    due = time.monotonic() + KEEP_S
-    with bar:
-        line = bar.add_task(Path(name).name, total=len(report.seeds), went="")
+    due, console = time.monotonic() + KEEP_S, Console(highlight=False)
+    done = len(report.rows)
+    with one_bar(console, len(report.seeds), done, Path(name).name) as bar:
+        outcomes = fleet.play(task, actor, begun.missing, outcome_of, watch=bar.watch)
         try:
-            for report in go_on(begun, fleet.play(task, actor, begun.missing, outcome_of)):
-                bar.update(line, completed=len(report.rows) + len(report.lost))
+            for report in go_on(begun, outcomes):
                 now = time.monotonic()
                 if now > due:
-                    bar.update(line, went=_went(report))
+                    bar.tell(_went(report))
                     _keep(report, unfinished)
                     taken_s = time.monotonic() - now
                     due = time.monotonic() + max(KEEP_S, KEEP_SHARE * taken_s)
-            bar.update(line, went=_went(report))
+            bar.tell(_went(report))
         except KeyboardInterrupt:
             _keep(report, unfinished)
-            print(
-                f"{plural(len(report.rows), 'rollout')} kept; the same command goes on from there"
-            )
+            kept = plural(len(report.rows), "rollout")
+            bar.say(f"{kept} kept; the same command goes on from there")
             raise
     if not report.rows:
         raise RuntimeError(f"{name} played no episode to its end")
@@ -234,7 +225,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def _went(report: Report) -> str:
     judged = report.rows and report.rows[-1].success is not None
-    went = f"{sum(bool(row.success) for row in report.rows)} succeeded" if judged else ""
+    succeeded = sum(bool(row.success) for row in report.rows)
+    went = f"{succeeded} of {len(report.rows)} succeeded" if judged else ""
     return f"{went} {len(report.lost)} lost" if report.lost else went
 
 

@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self, final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from understudy.fleet import Shares
+if TYPE_CHECKING:  # torch, which comes with it, is not for a --help
+    from understudy.fleet import Shares
+
+
+@contextmanager
+def one_bar(console: Console, count: int, done: int = 0, name: str = "") -> Iterator[Bar]:
+    """Within, a bar is shown of `count` pieces, `done` of which were there before."""
+    progress = Progress(
+        *([TextColumn(name, markup=False)] if name else []),
+        TextColumn("{task.fields[done]:,}/{task.total:,.0f}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        redirect_stdout=False,  # which work in this process sends to a file
+    )
+    with progress:
+        yield Bar(progress, count, done)
 
 
 @final
 class Bar:
-    """Moves with what workers tell; `count` pieces in all, which come in several turns."""
+    """Moves with what workers tell; its pieces come in several turns."""
 
-    def __init__(self, console: Console, count: int) -> None:
-        self._progress = Progress(
-            TextColumn("{task.fields[done]:,}/{task.total:,.0f}"),
-            BarColumn(),
-            TextColumn("{task.fields[under_way]} under way"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            redirect_stdout=False,  # which work in this process sends to a file
-        )
-        self._line = self._progress.add_task("", total=count, done=0, under_way=0)
-        self._before, self._shares = 0, dict[int, float]()
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+    def __init__(self, progress: Progress, count: int, done: int) -> None:
+        self._progress, self._before = progress, done
+        self._line = progress.add_task("", total=count, completed=done, done=done, said="")
+        self._shares = dict[int, float]()
+        self._sum, self._done = 0.0, 0
 
     def watch(self, shares: Shares) -> None:
-        """Some of this turn's pieces are so far, {place: share 0..1}."""
-        self._shares |= shares
-        done = sum(share >= 1 for share in self._shares.values())
-        self._progress.update(
-            self._line,
-            completed=self._before + sum(self._shares.values()),
-            done=self._before + done,
-            under_way=len(self._shares) - done,
-        )
+        """Some of this turn's pieces are so far, {number: share 0..1}."""
+        for number, share in shares.items():
+            before = self._shares.get(number, 0.0)
+            self._shares[number] = share
+            self._sum += share - before
+            self._done += (share >= 1) - (before >= 1)
+        done, completed = self._before + self._done, self._before + self._sum
+        self._progress.update(self._line, completed=completed, done=done)
+        under_way = len(self._shares) - self._done
+        if under_way:
+            self.tell(f"{under_way} under way")
 
     def turn(self) -> None:
-        """This turn's pieces are done; places are counted from 0 again."""
-        self._before, self._shares = self._before + len(self._shares), {}
+        """This turn's pieces are done; they are numbered anew."""
+        self._before += len(self._shares)
+        self._shares, self._sum, self._done = {}, 0.0, 0
+        self.tell("")
+
+    def tell(self, text: str) -> None:
+        """Say beside the bar how things are."""
+        self._progress.update(self._line, said=text)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from understudy.cli.evaluate import Evaluate, evaluate
 from understudy.cli.options import FleetOptions, parse, plural, words_of
-from understudy.cli.shares import Bar
+from understudy.cli.shares import one_bar
 from understudy.cli.standings import (
     conclusion,
     points_of,
@@ -185,7 +185,7 @@ def _swept(run: Run, name: str, options: Sweep[Any]) -> None:
     console = Console(file=sys.stdout, highlight=False)  # whatever a training here does to stdout
     console.print(f"{plural(count, 'training')} -> {run.folder}", markup=False)
     standings: Sequence[Standing] = []
-    with Bar(console, count) as bar:
+    with one_bar(console, count) as bar:
 
         def try_out(attempts: Sequence[Attempt]) -> Iterator[Tried]:
             for result in fleet.each(trial, attempts, bar.watch):

@@ -120,19 +120,19 @@ class Dispatch(Generic[T]):
     def __init__(
         self,
         ground: Ground,
-        seeds: Sequence[int],
+        units: Sequence[Sequence[int]],
         workers: int,
-        unit: int,
         patience_s: float,
         watch: Tell,
     ) -> None:
         self._ground, self._patience_s, self._watch = ground, patience_s, watch
-        self._order = [int(seed) for seed in seeds]
+        parts = [[int(seed) for seed in unit] for unit in units]
+        self._order = [seed for part in parts for seed in part]
         if len(set(self._order)) < len(self._order):
             raise ValueError("seeds are given more than once; an episode is played once")
-        parts = [self._order[start : start + unit] for start in range(0, len(seeds), unit)]
         self._waiting = deque(parts)
-        self._ahead = 8 * workers * unit  # how far results may be before the one that is due
+        largest = max(map(len, parts), default=0)
+        self._ahead = 8 * workers * largest  # how far results may be before the one that is due
         self._count = min(workers, len(parts))
         self._workers: dict[int, _Worker] = {}
         self._stillborn, self._lost = 0, 0

@@ -79,7 +79,7 @@ class Fleet(ABC):
         Raises ValueError or RuntimeError where no worker can begin at all.
         """
         job = Job(task, actor, self.worlds, of, recorder)
-        return self._done(job, seeds, unit_of(len(seeds), self.workers, self.worlds), watch)
+        return self._done(job, units_of(seeds, self.workers, self.worlds), watch)
 
     @final
     def rollouts(
@@ -98,14 +98,23 @@ class Fleet(ABC):
         worker was killed. `watch` hears {place in items: share that is done}. `Lost.seed` is the
         place in items.
         """
-        return self._done(Errands(errand, tuple(items)), range(len(items)), 1, watch)
+        places = [[place] for place in range(len(items))]
+        return self._done(Errands(errand, tuple(items)), places, watch)
 
-    def _done(self, work: Work, numbers: Sequence[int], unit: int, watch: Tell) -> Iterator[Any]:
+    def _done(self, work: Work, units: Sequence[Sequence[int]], watch: Tell) -> Iterator[Any]:
         ground = self._ground(work, watch, self._idle)
-        return Dispatch[Any](ground, numbers, self.workers, unit, self.patience_s, watch).results()
+        return Dispatch[Any](ground, units, self.workers, self.patience_s, watch).results()
 
 
-def unit_of(count: int, workers: int, worlds: int) -> int:
-    """Seeds in a unit: twice as many as worlds, so that these are full most of the time, unless
-    some workers would then have none; all for one that is alone."""
-    return max(1, count if workers == 1 else min(2 * worlds, -(-count // workers)))
+def units_of(seeds: Sequence[int], workers: int, worlds: int) -> list[Sequence[int]]:
+    """Seeds in the portions that workers are given: one for who is alone, else as many for each.
+
+    Twice as many seeds as worlds, so that these are full most of the time, and no more, for results
+    wait for those before them; what is left at the end is shared out equally, so that workers end together.
+    """
+    unit = 2 * worlds if workers > 1 else max(1, len(seeds))
+    full = len(seeds) // (unit * workers) * workers
+    rest = seeds[full * unit :]
+    last = max(1, -(-len(rest) // workers))
+    units = [seeds[unit * number : unit * (number + 1)] for number in range(full)]
+    return units + [rest[start : start + last] for start in range(0, len(rest), last)]

@@ -7,6 +7,7 @@ import queue
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, final
 
@@ -26,14 +27,16 @@ from understudy.fleet.dispatch import (
 from understudy.fleet.fleet import PATIENCE_S, Fleet, Idle
 from understudy.fleet.job import Hands, Tell, Work, sendable, told
 
+TOGETHER_S = 0.5  # what a worker says within it travels together: the head pays by the message
+
 
 @final
 class OnRay(Fleet):
     """`workers` of a Ray cluster, one processor each, with `worlds` worlds side by side.
 
     `address` is that of a cluster that runs (HOST:PORT, or auto for one on this machine); without
-    it one is started here for as long as this process lives, its dashboard off, and calls to it
-    need a token. Files that the task or the actor name (a checkpoint) must be found by that path on
+    it one is started here for as long as this process lives, whatever else runs and whatever
+    RAY_ADDRESS says, its dashboard off, and calls to it need a token. Files that the task or the actor name (a checkpoint) must be found by that path on
     every machine.
     """
 
@@ -60,7 +63,7 @@ class OnRay(Fleet):
             ray.init(address=self.address, **quiet)
         else:
             here = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
-            ray.init(num_cpus=self.workers, **here, **quiet)
+            ray.init(address="local", num_cpus=self.workers, **here, **quiet)
 
 
 def _imported(is_own: bool) -> Any:
@@ -103,18 +106,28 @@ class _Cluster:
         self._streams[stream] = worker
 
     def events(self, timeout_s: float) -> list[tuple[int, Event]]:
-        ready, _ = self._ray.wait(list(self._streams), timeout=timeout_s, fetch_local=False)
         events: list[tuple[int, Event]] = []
-        for stream in ready:
-            number = self._streams[stream]
+        for stream in self._ready(timeout_s):
+            number = self._streams.get(stream)
+            if number is None:  # of a worker that has just been found dead
+                continue
             try:
-                events.append((number, self._ray.get(next(stream))))
+                events += [(number, event) for event in self._ray.get(next(stream))]
             except StopIteration:
                 del self._streams[stream]
             except self._ray.exceptions.RayError as error:
                 self._streams = {s: n for s, n in self._streams.items() if n != number}
                 events.append((number, Gone(" ".join(str(error).split())[:300])))
         return events
+
+    def _ready(self, timeout_s: float) -> list[Any]:
+        """All streams of which something came, once there is one."""
+        streams = list(self._streams)
+        ready, others = self._ray.wait(streams, timeout=timeout_s, fetch_local=False)
+        if ready and others:
+            count = len(streams)
+            ready, _ = self._ray.wait(streams, num_returns=count, timeout=0, fetch_local=False)
+        return ready
 
     def release(self, worker: int) -> None:
         if self._idle is None:
@@ -133,24 +146,35 @@ class _Worker:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
-        self._said = queue.Queue[Event]()
+        self._said = queue.SimpleQueue[Event]()
         self._hands: Hands | None = None
 
-    def begin(self, work: Work) -> Iterator[Event]:
+    def begin(self, work: Work) -> Iterator[list[Event]]:
         try:
             self._hands = work.begin(lambda shares: self._said.put(Alive(shares)), self._hands)
         except Exception as error:
-            yield Unfit(sendable(error))
+            yield [Unfit(sendable(error))]
             return
-        yield Ready()
+        yield [Ready()]
 
-    def do(self, numbers: list[int]) -> Iterator[Event]:
+    def do(self, numbers: list[int]) -> Iterator[list[Event]]:
+        """Yield what was said since the last message; the last one ends with Done or Failed."""
         threading.Thread(target=self._do, args=(numbers,), daemon=True).start()
-        while True:
-            event = self._said.get()
-            yield event
-            if isinstance(event, Done | Failed):
-                return
+        said: list[Event] = []
+        while not (said and isinstance(said[-1], Done | Failed)):
+            said = self._heard()
+            yield said
+
+    def _heard(self) -> list[Event]:
+        """The next word and what is said soon after it, not waiting once all is said."""
+        said = [self._said.get()]
+        until = time.monotonic() + TOGETHER_S
+        while not isinstance(said[-1], Done | Failed):
+            try:
+                said.append(self._said.get(timeout=max(0.0, until - time.monotonic())))
+            except queue.Empty:
+                break
+        return said
 
     def _do(self, numbers: list[int]) -> None:
         assert self._hands is not None
