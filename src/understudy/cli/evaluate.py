@@ -70,18 +70,18 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("the actor comes first: understudy evaluate ACTOR --task TASK")
     options = parse(Evaluate, arguments[1:], "evaluate ACTOR", EVALUATE.splitlines()[2])
     command = shlex.join(["understudy", "evaluate", *arguments])
-    evaluate(arguments[0], options, [command])
+    with options.ground.build() as fleet:
+        evaluate(fleet, arguments[0], options, [command])
     return 0
 
 
-def evaluate(actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
+def evaluate(fleet: Fleet, actor: str, options: Evaluate, commands: Sequence[str]) -> Report:
     """Do what `understudy evaluate` does; `commands` are what the report says repeats it."""
     import torch
 
     torch.set_num_threads(1)  # workers have one, and the bits of a result depend on it
     console = Console(highlight=False)
     task = make_task(options.task)
-    fleet = options.ground.build()
     configs = {name: _actor(name, options, task) for name in (actor, options.against) if name}
     problem = rendering_problem(task) if options.videos else None
     if problem:

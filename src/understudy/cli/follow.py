@@ -39,10 +39,6 @@ class Report(Protocol):
 R = TypeVar("R", bound=Report)
 
 
-def unwatched(share: float) -> None:
-    """Nobody asks how far it is."""
-
-
 def follow(
     run: Run,
     policy: Policy,
@@ -53,7 +49,7 @@ def follow(
     said: Callable[[R], str],
     weights: Callable[[R], Mapping[str, Tensor]],
     again: str,
-    watch: Callable[[float], None] = unwatched,
+    watch: Callable[[float], None] = lambda share: None,
 ) -> int:
     """Log, save and draw what a learner reports on its way to `steps`, 0 where there is nothing to learn.
 

@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class FleetOptions:
-    """Where rollouts run."""
+    """Where work is done: rollouts, and the trainings of a sweep."""
 
     workers: int = 1
-    """Processes that play; 1 stays in this one."""
+    """Processes that work; 1 stays in this one."""
     worlds: int = 16
     """Worlds side by side in each process."""
     fleet: Literal["local", "ray"] = "local"
@@ -29,23 +29,10 @@ class FleetOptions:
     patience: float = 300.0
     """Seconds after which a worker that says nothing is taken to hang, and is replaced."""
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The options as a command is given them."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return tuple(
-            word
-            for name, value in given.items()
-            if value != ""
-            for word in (f"--{name}", str(value))
-        )
-
     def build(self) -> Fleet:
         """Raises ValueError for numbers that make no sense, or where Ray is not installed."""
         from understudy.fleet import Here, Pool
 
-        if not self.patience > 0:
-            raise ValueError(f"--patience must be positive, got {self.patience}")
         if self.fleet == "ray":
             from understudy.fleet.on_ray import OnRay
 

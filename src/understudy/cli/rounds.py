@@ -20,7 +20,7 @@ from rich.progress import track
 
 from understudy.cli import collect as collecting
 from understudy.cli.evaluate import Evaluate, measured
-from understudy.cli.options import plural
+from understudy.cli.options import FleetOptions, plural, words_of
 from understudy.cli.rules import Rules
 from understudy.cli.train import Train
 from understudy.cli.trainings import Trainings
@@ -60,7 +60,7 @@ class Rounds:
             print(f"done already: {find_checkpoint(self.folder)}")
             return 0
         self._begin()
-        with Dataset.open(self.folder / "data") as dataset:
+        with self._fleet, Dataset.open(self.folder / "data") as dataset:
             self._dataset = dataset
             rounds = dagger(
                 dataset,
@@ -141,7 +141,7 @@ class Rounds:
         start = next_seed(Dataset.open(folder)) if (folder / "meta").exists() else 0
         if start < rules.demonstrations:
             words = ["--task", rules.task, "--out", folder, "--seed", start, "--episodes",
-                     rules.demonstrations - start, *rules.ground.words]  # fmt: skip
+                     rules.demonstrations - start, *words_of(rules.ground, FleetOptions())]  # fmt: skip
             collecting.main([str(word) for word in words])
 
     def _gate(self, number: int, checkpoint: Path) -> GateConfig:

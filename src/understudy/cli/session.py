@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from understudy.cli.fine_tune import begun
-from understudy.cli.follow import accompany, follow, unwatched
+from understudy.cli.follow import accompany, follow
 from understudy.cli.options import plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
@@ -51,7 +51,7 @@ KEYS = (
 
 
 def carry_out(
-    folder: Path, run: Run | None, group: Group, watch: Callable[[float], None] = unwatched
+    folder: Path, run: Run | None, group: Group, watch: Callable[[float], None] = lambda share: None
 ) -> int:
     """Train to the end, or until interrupted; everything needed is in the run's folder.
 

@@ -29,6 +29,7 @@ from understudy.cli.trial import Trial
 from understudy.episode import Lost
 from understudy.evaluate.landscape import draw_landscape
 from understudy.evaluate.measure import Report, seeds_for
+from understudy.fleet import Fleet
 from understudy.learn.group import ALONE
 from understudy.learn.space import Range, axes_of, drawn, grid
 from understudy.learn.sweep import (
@@ -171,16 +172,17 @@ def _search(options: Sweep[Any], folder: Path) -> tuple[Search, int]:
 def _carry_out(run: Run, name: str, options: Sweep[Any]) -> int:
     """Do what is not done yet; says how to go on where it is interrupted."""
     try:
-        _swept(run, name, options)
+        with options.ground.build() as fleet:
+            _swept(run, name, options, fleet)
     except KeyboardInterrupt:
         print(f"what is done is kept; go on: understudy sweep --resume {run.folder}")
         raise
     return 0
 
 
-def _swept(run: Run, name: str, options: Sweep[Any]) -> None:
+def _swept(run: Run, name: str, options: Sweep[Any], fleet: Fleet) -> None:
     """Try all, write down what it came to, measure the best."""
-    config, fleet, trial = options.sweep, options.ground.build(), _trial(name, options)
+    config, trial = options.sweep, _trial(name, options)
     search, count = _search(options, run.folder)
     console = Console(file=sys.stdout, highlight=False)  # whatever a training here does to stdout
     console.print(f"{plural(count, 'training')} -> {run.folder}", markup=False)
@@ -202,7 +204,7 @@ def _swept(run: Run, name: str, options: Sweep[Any]) -> None:
     console.print(table(standings, config.by))
     best = [Attempt(standings[0].trial, standings[0].choice, n) for n in range(config.seeds)]
     runs = [trial.place(attempt) / "run" for attempt in best]
-    reports = _reported(options, runs) if options.report_episodes else []
+    reports = _reported(options, runs, fleet) if options.report_episodes else []
     command = _command(name, trial.options(best[0]))
     write_best(run.folder / "best.json", standings[0], config.by, runs, reports, command)
     for line in conclusion(standings, config.by, reports):
@@ -210,16 +212,15 @@ def _swept(run: Run, name: str, options: Sweep[Any]) -> None:
     console.print(f"{run.folder / 'best.json'}: {command}", markup=False, soft_wrap=True)
 
 
-def _reported(options: Sweep[Any], runs: Sequence[Path]) -> list[Report]:
+def _reported(options: Sweep[Any], runs: Sequence[Path], fleet: Fleet) -> list[Report]:
     """What the best does on starts that nothing was chosen on, a report for each of its trainings."""
     measuring = Evaluate(
         task=options.task,
         episodes=options.report_episodes,
         player=options.player,
         videos=0,
-        ground=options.ground,
     )
-    return [evaluate(str(run), measuring, []) for run in runs]
+    return [evaluate(fleet, str(run), measuring, []) for run in runs]
 
 
 def _command(name: str, train: Train[Any]) -> str:

@@ -110,7 +110,8 @@ def units_of(seeds: Sequence[int], workers: int, worlds: int) -> list[Sequence[i
     """Seeds in the portions that workers are given: one for who is alone, else as many for each.
 
     Twice as many seeds as worlds, so that these are full most of the time, and no more, for results
-    wait for those before them; what is left at the end is shared out equally, so that workers end together.
+    wait for those before them; what is left at the end is shared out equally, so that workers end
+    together.
     """
     unit = 2 * worlds if workers > 1 else max(1, len(seeds))
     full = len(seeds) // (unit * workers) * workers

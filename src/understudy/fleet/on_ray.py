@@ -36,8 +36,8 @@ class OnRay(Fleet):
 
     `address` is that of a cluster that runs (HOST:PORT, or auto for one on this machine); without
     it one is started here for as long as this process lives, whatever else runs and whatever
-    RAY_ADDRESS says, its dashboard off, and calls to it need a token. Files that the task or the actor name (a checkpoint) must be found by that path on
-    every machine.
+    RAY_ADDRESS says, its dashboard off, and calls to it need a token. Files that the task or the
+    actor name (a checkpoint) must be found by that path on every machine.
     """
 
     def __init__(
