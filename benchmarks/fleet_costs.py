@@ -5,7 +5,8 @@ Ray the cluster runs before, and `cluster_start_s` is what it takes to begin one
 of the process that asked, from result 1,000 to the last of such episodes, all of them kept as a report
 keeps them; `daemons_ms_per_result`: that of Ray's own processes on its machine. `head_mb_per_1000` is how
 much more memory these hold after a thousand further results. `wait_ms_of_1000`: one look of `ray.wait` at
-1,000 streams of which nothing came. `report_ms_of_4000`: what `understudy evaluate` does
+1,000 streams of which nothing came. `message_ms`: to read a message with one result; a worker sends what it
+has said within half a second in one. `report_ms_of_4000`: what `understudy evaluate` does
 with each result of as many, at the head, when it comes in. Bytes are those of pickles, as they travel.
 """
 
@@ -29,6 +30,7 @@ from understudy.cli.evaluate import Evaluate, measured
 from understudy.episode import Lost
 from understudy.evaluate.measure import outcome_of
 from understudy.fleet import Fleet, Here, RandomActor
+from understudy.fleet.dispatch import Played
 from understudy.fleet.job import Tell
 from understudy.fleet.on_ray import OnRay
 from understudy.tasks import make_task
@@ -142,6 +144,28 @@ def wait_ms(count: int, looks: int = 50) -> float:
     return 1e3 * seconds / looks
 
 
+def message_ms(count: int = 2000) -> float:
+    """One message with one result, that waits to be read; Ray has begun."""
+    import ray
+
+    outcome = next(iter(Here(1).play(make_task("cart-pole"), RandomActor(), [0], outcome_of)))
+
+    class Teller:
+        def stream(self) -> Iterator[list[Played[Any]]]:
+            yield from ([Played(number, outcome)] for number in range(count))
+
+    actor: Any = ray.remote(Teller).remote()
+    stream = actor.stream.options(num_returns="streaming").remote()
+    ray.get(stream.completed())
+    began = time.process_time()
+    for _ in range(count):
+        ready, _ = ray.wait([stream], fetch_local=False)
+        ray.get(next(ready[0]))
+    seconds = time.process_time() - began
+    ray.kill(actor)
+    return 1e3 * seconds / count
+
+
 @dataclass(frozen=True)
 class Done:
     """A fleet that has played already."""
@@ -210,6 +234,7 @@ def measure(folder: Path, repeats: int, share: float) -> list[results.Row]:
                 note(case, metric, units[metric.partition("_")[2]], value)
     for _ in range(repeats):
         note("cost-ray-2", "wait_ms_of_1000", "ms", wait_ms(STREAMS))
+        note("cost-ray-2", "message_ms", "ms", message_ms())
         for count in REPORTS:
             value = report_ms(round(share * count))
             note("cost-report", f"report_ms_of_{count}", "ms", value)

@@ -1,8 +1,8 @@
 """On paper: a million episodes of PushT with diffusion by a thousand workers, from measured unit costs.
 
-The head is one process: it takes results in, adds them to the report, and looks at all workers' streams
-for each of them, one thing after the other. While it keeps up, the hours are the workers' own; else they
-are its own. The network is one of a gigabit into the head. Nothing here was run with more than two workers.
+The head is one process: it looks at all workers' streams, reads what they sent, here a message for each
+result, and adds it to the report. While it keeps up, the hours are the workers' own; else they are its own,
+and then each look finds something of every worker. The network is one of a gigabit into the head. Nothing here was run with more than two workers.
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ class Costs:
 
     episode_s: float  # of a worker's core
     start_s: float  # of a worker
-    result_s: float  # of the head, for a result of one among two workers
-    wait_s: float  # of the head, for a look at the streams of 1,000 workers
+    result_s: float  # of the head, for a result of many in a message, and for a message
+    wait_s: float  # of the head, for a look at the stream of one among many workers
     report_s: Mapping[int, float]  # {rows of a report: of the head, for each}
     result_bytes: float
     worker_bytes: float  # job and weights
     result_memory_bytes: float  # of the head
 
-    def head_s(self, workers: int, episodes: int) -> float:
+    def head_s(self, episodes: int) -> float:
         """Seconds for which the head computes; what a row costs is taken to grow with their number."""
-        looks_s = self.wait_s * workers / 1000
         (few, cheap_s), (many, dear_s) = sorted(self.report_s.items())
         slope_s = max(0.0, (dear_s - cheap_s) / (many - few))
         report_s = cheap_s + slope_s * max(0, episodes - few)
-        return episodes * (self.result_s + looks_s + report_s)
+        return episodes * (self.result_s + self.wait_s + report_s)
 
 
 def plan(costs: Costs, workers: int = WORKERS, episodes: int = EPISODES) -> dict[str, float]:
     """{metric: value}: how long it takes and what it needs."""
     work_s = costs.start_s + episodes * costs.episode_s / workers
-    head_s = costs.head_s(workers, episodes)
+    head_s = costs.head_s(episodes)
     moved = episodes * costs.result_bytes + workers * costs.worker_bytes
     return {
         "hours": max(work_s, head_s, moved / NETWORK_BYTES_S) / 3600,
@@ -87,8 +86,9 @@ def costs_of(
     return Costs(
         episode_s=found("process", "core_s_per_episode"),
         start_s=found("cost-ray-2", "start_s"),
-        result_s=found("cost-ray-2", "head_ms_per_result") / 1e3,
-        wait_s=found("cost-ray-2", "wait_ms_of_1000") / 1e3,
+        result_s=(found("cost-ray-2", "head_ms_per_result") + found("cost-ray-2", "message_ms"))
+        / 1e3,
+        wait_s=found("cost-ray-2", "wait_ms_of_1000") / 1e3 / 1000,
         report_s={n: found("cost-report", f"report_ms_of_{n}") / 1e3 for n in REPORTS},
         result_bytes=found("bytes-pusht", "outcome"),
         worker_bytes=found("bytes-pusht", "job") + found("bytes-pusht-diffusion", "weights"),
