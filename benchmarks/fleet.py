@@ -7,7 +7,8 @@ PYTHON are interpreters of environments with LeRobot 0.4.4 and imitation 1.0.1; 
 build/peers/lerobot/bin/python and build/peers/imitation/bin/python. --pusht is a run of benchmarks/pusht.py:
 diffusion for PushT's states, whose episodes end when they succeed, some soon and some never. --folder keeps
 the other policies, which are made here and one step of training old: what they do is of no matter, how long
-they think is as with trained ones, and their episodes last as long as the task lets them. What is measured how stands in fleet_speed.py, fleet_peers.py, fleet_costs.py, fleet_kills.py and fleet_plan.py.
+they think is as with trained ones, and their episodes last as long as the task lets them. What is measured how stands in fleet_speed.py, fleet_peers.py, fleet_costs.py, fleet_kills.py, fleet_plan.py, fleet_central.py and
+fleet_learning.py.
 One thread in each process. Rows of parts that are not measured now stay as they are. `--share` and
 `--repeats` make a trial of it, which writes nothing.
 """
@@ -20,8 +21,10 @@ import shutil
 import time
 from pathlib import Path
 
+import fleet_central
 import fleet_costs
 import fleet_kills
+import fleet_learning
 import fleet_peers
 import fleet_plan
 import fleet_speed
@@ -30,7 +33,7 @@ import torch
 
 from understudy.run import find_checkpoint
 
-PARTS = ("grounds", "peers", "worlds", "costs", "kills", "plan")
+PARTS = ("grounds", "peers", "worlds", "costs", "kills", "plan", "central", "learning")
 REPEATS = 3
 COMMAND = (
     "python benchmarks/fleet.py --folder runs/fleet --pusht runs/pusht/diffusion-0/run "
@@ -72,6 +75,10 @@ def main() -> None:
                 found += fleet_costs.measure(folder, *size)
             case "kills":
                 found += fleet_kills.measure(round(given.share * fleet_kills.UNITS))
+            case "central":
+                found += fleet_central.measure(folder, *size)
+            case "learning":
+                found += fleet_learning.measure(*size)
             case _:
                 found += fleet_plan.measure([*known, *found])
         print(f"{part}: {time.monotonic() - began:.0f} s", flush=True)

@@ -42,7 +42,7 @@ def shown_commands():
 
 @pytest.mark.parametrize("line", sorted(set(shown_commands())))
 def test_commands_that_need_foreign_data_are_at_least_well_formed(line):
-    from understudy.cli import collect, dagger, data, evaluate, export, train
+    from understudy.cli import collect, dagger, data, evaluate, export, gail, train
     from understudy.cli.options import parse
     from understudy.policies import find_policy
 
@@ -54,6 +54,8 @@ def test_commands_that_need_foreign_data_are_at_least_well_formed(line):
         parse(train.Train[find_policy(what)], rest, verb, "")
     elif verb == "dagger":
         dagger.parsed(what, rest)
+    elif verb == "gail":
+        gail.parsed(what, rest)
     elif verb == "collect":
         parse(collect.Collect, words, verb, "")
     elif verb == "export":

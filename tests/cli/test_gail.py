@@ -80,6 +80,23 @@ def test_it_begins_with_a_policy_that_was_trained_before(data, tmp_path, capsys)
     assert not scales[0]["head.last.weight"].equal(scales[1]["head.last.weight"])
 
 
+def test_a_pool_learns_the_same_to_the_bit(data, tmp_path, capsys):
+    learnt = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        words = ("gail", "mlp", "--data", data, "--run", folder, *OPTIONS, "--steps", 600,
+                 "--workers", workers, "--worlds", 4 * workers)  # fmt: skip
+        assert understudy_main([str(word) for word in words]) == 0
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for row in rows:
+            row["steps_per_s"] = None
+        learnt.append((rows, load_file([*checkpoints(folder)][-1] / "training.safetensors")))
+    (rows, state), (again, same) = learnt
+    assert again == rows
+    assert len(rows) > 2
+    assert all(state[key].equal(same[key]) for key in state)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -88,6 +105,7 @@ def test_it_begins_with_a_policy_that_was_trained_before(data, tmp_path, capsys)
         (("act", "--task", "cart-pole"), "take gaussian"),
         (("mlp", "--task", "cart-pole", "--preset", "cart-pol"), "Did you mean 'cart-pole'"),
         (("mlp", "--task", "cart-pole", "--from", "nowhere"), "nowhere holds no checkpoint"),
+        (("mlp", "--task", "cart-pole", "--address", "auto"), "needs --fleet ray"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_there_is_a_run(

@@ -9,6 +9,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from tests.fleet.troubled import Troubled
+from understudy.fleet import Here, Pool
 from understudy.learn.advantage import advantages, discounted, gains_of
 from understudy.learn.fresh import fresh
 from understudy.learn.played import played
@@ -161,10 +163,10 @@ def test_what_ran_out_of_time_is_worth_what_the_critic_expects_and_what_ended_wh
 def test_practice_starts_from_seeds_that_nothing_else_has_and_no_two_trainings_share_their_draws():
     policy = fresh(SMALL, CORRIDOR, seed=0)
     task = CorridorTask(terminates=True)
-    with Practice(policy, task, worlds=3, ticks=100, seed=0) as practice:
+    with Here(3) as fleet:
+        practice = Practice(policy, task, fleet, ticks=100, seed=0)
         first, second = practice.round(), practice.round()
-    with Practice(policy, task, worlds=3, ticks=100, seed=1) as practice:
-        other = practice.round()
+        other = Practice(policy, task, fleet, ticks=100, seed=1).round()
     assert first.ticks >= 75
     assert not torch.equal(first.batch.actions[:5], second.batch.actions[:5])
     assert not torch.equal(first.batch.actions[:5], other.batch.actions[:5])
@@ -199,6 +201,42 @@ def test_it_goes_on_from_a_report_to_the_same_bits():
     for name, value in end.state.tensors.items():
         assert torch.equal(value, again.state.tensors[name]), name
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
+
+
+def on_ray():
+    from understudy.fleet.on_ray import OnRay
+
+    return OnRay(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("ground", "trouble"),
+    [(lambda: Here(1), "raises"), (lambda: Pool(2, 3), "is killed"), (on_ray, "is killed")],
+    ids=["here", "pool", "ray"],
+)
+def test_every_ground_learns_to_the_same_bits_whatever_happens_on_it(ground, trouble, tmp_path):
+    config = PpoConfig(steps=600, steps_per_round=200, epochs=2)
+
+    def learnt(task, fleet):
+        policy = fresh(GaussianConfig(width=64, depth=2, modes=1), task.spec, seed=0)
+        reports = list(improve(policy, task, config, OwnReward(), fleet=fleet))
+        rows = [replace(report, steps_per_s=0.0, state=reports[-1].state) for report in reports]
+        return rows, reports[-1].state.tensors
+
+    rows, tensors = learnt(Troubled(), None)
+    assert [row.episodes for row in rows] == [40, 80, 120]
+    troubles = tuple((FIRST_SEED + number, trouble, 1) for number in (3, 90))
+    there = learnt(Troubled(troubles=troubles, counted_in=str(tmp_path)), ground())
+    assert len(list(tmp_path.iterdir())) > 2  # they did happen, and were played again
+    assert [replace(row, state=rows[0].state) for row in there[0]] == rows
+    assert all(torch.equal(value, there[1][name]) for name, value in tensors.items())
+
+
+def test_an_episode_that_is_lost_ends_the_training_with_its_reason(tmp_path):
+    task = Troubled(troubles=((FIRST_SEED + 3, "raises", 99),), counted_in=str(tmp_path))
+    policy = fresh(SMALL, task.spec, seed=0)
+    with pytest.raises(RuntimeError, match="seed 20003 failed 3 times: OSError: the motor"):
+        next(improve(policy, task, PpoConfig(steps_per_round=200), OwnReward()))
 
 
 @pytest.mark.parametrize(

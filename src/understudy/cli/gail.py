@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from understudy.cli.follow import follow
-from understudy.cli.options import parse, plural
+from understudy.cli.options import FleetOptions, parse, plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
 from understudy.learn.gail import GailConfig, begun, gail
@@ -47,6 +47,7 @@ class Gail(Generic[C]):
     """Begin with the policy of this run or checkpoint, as cloned by understudy train."""
     gail: GailConfig = field(default_factory=GailConfig)
     practice: PpoConfig = field(default_factory=PpoConfig)
+    ground: FleetOptions = field(default_factory=FleetOptions)
     checkpoints: int = 5
     """How many times to save, evenly over the run."""
     keep: int = 3
@@ -108,6 +109,7 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
     dataset, task = Dataset.open(options.data), make_task(options.task)
     spec = dataset.spec.only(dataset.spec.vectors)
     spec.require(task.spec)
+    options.ground.build()
     if options.source is None:
         require_stochastic(options.policy.build(spec))
     source = {}
@@ -120,6 +122,7 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
         "config": to_plain(options.policy),
         "gail": to_plain(options.gail),
         "learn": to_plain(options.practice),
+        "ground": to_plain(options.ground),
         "task": options.task,
         "data": str(options.data.resolve()),
         "fingerprint": dataset.fingerprint,
@@ -143,6 +146,7 @@ def _carry_out(run: Run) -> int:
             raise ValueError(f"{where} is no run of `understudy gail`")
         config = from_plain(GailConfig, plan["gail"], where)
         practice = from_plain(PpoConfig, plan["learn"], where)
+        fleet = from_plain(FleetOptions, plan["ground"], where).build()
         dataset, task = Dataset.open(Path(str(plan["data"]))), make_task(str(plan["task"]))
         if dataset.fingerprint != plan["fingerprint"]:
             raise ValueError(f"{plan['data']} has changed since the run began: begin anew")
@@ -152,7 +156,9 @@ def _carry_out(run: Run) -> int:
         run.forget_after(state.step if state else 0)
         _introduce(plan, policy, practice, state.step if state else 0, run.folder)
         adapts = not (config.clone_steps or plan["from"])
-        reports = gail(policy, dataset, task, config, practice, adapts=adapts, resume=state)
+        reports = gail(
+            policy, dataset, task, config, practice, fleet=fleet, adapts=adapts, resume=state
+        )
         return follow(
             run,
             policy,

@@ -6,7 +6,13 @@ again: its world may raise, hang or answer nonsense, its worker may be killed. W
 named, the rest goes on.
 """
 
-from understudy.fleet.actors import ActorConfig, ExpertActor, PolicyActor, RandomActor
+from understudy.fleet.actors import (
+    ActorConfig,
+    ExpertActor,
+    LearningActor,
+    PolicyActor,
+    RandomActor,
+)
 from understudy.fleet.fleet import Fleet
 from understudy.fleet.here import Here
 from understudy.fleet.job import Shares, played, whole
@@ -17,6 +23,7 @@ __all__ = [
     "ExpertActor",
     "Fleet",
     "Here",
+    "LearningActor",
     "PolicyActor",
     "Pool",
     "RandomActor",

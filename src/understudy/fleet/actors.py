@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, final
+from typing import Literal, Protocol, Self, final
+
+import torch
+from safetensors.numpy import load, save
 
 from understudy.actor import Actor, Expert, Random
+from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.lean import Lean
-from understudy.policies.player import Chunks, Ensemble
+from understudy.policies.player import Chunks, Ensemble, Samples
 from understudy.spec import Spec
 
 
@@ -65,3 +69,33 @@ class PolicyActor:
             return Ensemble(policy, self.decay, self.width, loaded.fingerprint, spec.task)
         source, task = loaded.fingerprint, spec.task
         return Chunks(policy, self.execute, self.width, source, task, waits)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LearningActor:
+    """A policy as it is at this moment, whose actions are drawn from its distribution."""
+
+    config: PolicyConfig
+    spec: Spec  # of the policy
+    weights: bytes  # safetensors
+    stream: int  # of the noise, see `Samples`
+    width: int = 16  # rows of every batch that the network sees
+
+    @classmethod
+    def of(cls, policy: Policy, stream: int) -> Self:
+        """Take down what the policy is now; it may go on learning."""
+        weights = save({key: value.numpy() for key, value in policy.state_dict().items()})
+        return cls(config=policy.config, spec=policy.spec, weights=weights, stream=stream)
+
+    def build(self, spec: Spec) -> Samples:
+        """Build the policy; raises ValueError listing how it and the world differ.
+
+        What others in this process draw stays as it is: first weights are drawn for nothing.
+        """
+        self.spec.require(spec)
+        with torch.random.fork_rng(devices=[]):
+            policy = self.config.build(self.spec)
+        weights = load(self.weights)
+        policy.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
+        return Samples(policy, self.width, self.stream, task=spec.task)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.data.store import Dataset
+from understudy.fleet import Fleet
 from understudy.learn.adamw import AdamW
 from understudy.learn.clone import windows_of
 from understudy.learn.critic import vectors_of
@@ -107,16 +108,18 @@ def gail(
     config: GailConfig,
     practice: PpoConfig,
     *,
+    fleet: Fleet | None = None,
     adapts: bool = True,
     resume: TrainingState | None = None,
 ) -> Iterator[Progress]:
     """Improve `policy`, see `begun`, until the expert of `dataset` cannot be told from it.
 
-    A policy that was cloned keeps its normalisers: `adapts` is False for it. Reports are PPO's, see `improve`, with the discriminator's accuracy and reward among the facts.
+    A policy that was cloned keeps its normalisers: `adapts` is False for it. Fleet and reports are
+    PPO's, see `improve`, with the discriminator's accuracy and reward among the facts.
     """
     shown = played([dataset[int(i)] for i in dataset.selected], policy.spec, policy.config.history)
     adversary = Adversary(policy, shown, config, practice)
-    yield from improve(policy, task, practice, adversary, adapts=adapts, resume=resume)
+    yield from improve(policy, task, practice, adversary, fleet=fleet, adapts=adapts, resume=resume)
 
 
 @final

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from understudy.fleet import Fleet, Here
 from understudy.learn.adamw import AdamW
 from understudy.learn.advantage import gains_of
 from understudy.learn.critic import Critic, vectors_of
@@ -42,8 +43,6 @@ class PpoConfig:
     """Steps of the worlds, in all."""
     steps_per_round: int = 2048
     """Steps that are played before the policy is improved on them; episodes are not cut."""
-    worlds: int = 16
-    """Worlds side by side."""
     epochs: int = 10
     """How often a round's steps are gone through, at most."""
     batch_size: int = 256
@@ -70,7 +69,7 @@ class PpoConfig:
     """Of first weights, starts and all that is drawn."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "steps_per_round", "worlds", "epochs", "batch_size", "critic_width"):
+        for name in ("steps", "steps_per_round", "epochs", "batch_size", "critic_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "clip", "divergence", "gradient_clip"):
@@ -105,21 +104,25 @@ def improve(
     config: PpoConfig,
     reward: Reward,
     *,
+    fleet: Fleet | None = None,
     adapts: bool = True,
     resume: TrainingState | None = None,
 ) -> Iterator[Progress]:
     """Improve `policy`, prepared already, in place; yields a report after each round.
 
+    The rounds are played on `fleet`, whose workers stay until the end, or in this process; what is
+    learnt is the same to the bit where the processes that play have as many threads.
     With `adapts` its normalisers of vectors follow what is seen; without, they stay as they are.
     A run that goes on from a report's state, in the weights that it had, ends with the same bits.
-    Raises ValueError for a policy without a distribution, and DivergedError.
+    Raises ValueError for a policy without a distribution, DivergedError, and RuntimeError for an
+    episode that is lost.
     """
-    require_stochastic(policy)
     if policy.config.tasks:
         raise ValueError(
             f"one task is tried at a time, the policy tells apart {policy.config.tasks}"
         )
-    with Practice(policy, task, config.worlds, config.steps_per_round, config.seed) as practice:
+    with fleet or Here() as ground:
+        practice = Practice(policy, task, ground, config.steps_per_round, config.seed)
         yield from _Improvement(policy, practice, config, reward, adapts, resume).reports()
 
 

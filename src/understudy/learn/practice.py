@@ -1,17 +1,16 @@
-"""Rounds of whole episodes, played by drawing from a policy, in worlds that stay."""
+"""Rounds of whole episodes, played by drawing from a policy, on a fleet."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self, final
+from typing import final
 
 import torch
 
 from understudy.episode import Episode
+from understudy.fleet import Fleet, LearningActor
 from understudy.learn.played import Played, played
 from understudy.policies.base import Policy
-from understudy.policies.player import Samples
-from understudy.rollout import rollouts
+from understudy.policies.stochastic import require_stochastic
 from understudy.tasks.base import TaskConfig
 
 # Starts to practise from: none that demonstrations, selection or reports have.
@@ -21,15 +20,19 @@ APART = 7_919  # between the first starts of two trainings
 
 @final
 class Practice:
-    """Plays rounds of about `ticks` steps. `position` is all that a next round depends on but the policy."""
+    """Plays rounds of about `ticks` steps. `position` is all that a next round depends on but the policy.
+
+    Which episodes a round has depends on nothing that the fleet decides. Raises ValueError where
+    policy and task do not fit together, or no action can be drawn.
+    """
 
     def __init__(
-        self, policy: Policy, task: TaskConfig, worlds: int, ticks: int, seed: int
+        self, policy: Policy, task: TaskConfig, fleet: Fleet, ticks: int, seed: int
     ) -> None:
+        require_stochastic(policy)
         policy.spec.require(task.spec)
-        self._policy, self._ticks, self._seed = policy, ticks, seed
-        self._worlds = [task.build() for _ in range(worlds)]
-        self._player = Samples(policy, worlds, stream=seed, task=task.spec.task)
+        self._policy, self._task, self._fleet = policy, task, fleet
+        self._ticks, self._seed = ticks, seed
         # episodes so far; episodes and ticks of the last round, to guess how many fill the next
         self.position = torch.tensor([0, 4, ticks], dtype=torch.int64)
 
@@ -39,7 +42,11 @@ class Practice:
         return int(self.position[0])
 
     def round(self) -> Played:
-        """Play until three quarters of the ticks are there; what is begun is played to its end."""
+        """Play until three quarters of the ticks are there; what is begun is played to its end.
+
+        Raises RuntimeError for an episode that is lost.
+        """
+        actor = LearningActor.of(self._policy, self._seed)
         found: list[Episode] = []
         ticks = 0
         before, their_ticks = int(self.position[1]), int(self.position[2])
@@ -48,20 +55,8 @@ class Practice:
             first = self.episodes + len(found)
             offsets = range(first + self._seed * APART, first + self._seed * APART + wanted)
             seeds = [FIRST_SEED + offset % SEEDS for offset in offsets]
-            found += rollouts(self._worlds, self._player, seeds)
+            found += self._fleet.rollouts(self._task, actor, seeds)
             ticks = sum(len(episode) for episode in found)
             before, their_ticks = len(found), ticks
         self.position.copy_(torch.tensor([self.episodes + len(found), before, their_ticks]))
         return played(found, self._policy.spec, self._policy.config.history)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for world in self._worlds:
-            world.close()
