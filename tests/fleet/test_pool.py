@@ -68,6 +68,15 @@ def test_a_worker_that_waits_ends_with_the_pool_and_one_that_died_waiting_costs_
     assert children() == []
 
 
+def test_a_call_that_is_open_when_the_pool_ends_leaves_no_worker_behind():
+    with Pool(workers=1, worlds=1) as pool:
+        results = pool.rollouts(make_task("cart-pole"), ExpertActor(), range(3))
+        for _ in range(2):
+            next(results)
+    results.close()
+    assert multiprocessing.active_children() == []
+
+
 @pytest.mark.parametrize("fleet", [Here(), Pool(2)], ids=["here", "pool"])
 def test_a_policy_that_does_not_fit_the_world_is_refused_with_the_differences(fleet, tmp_path):
     policy = MlpConfig(width=8, depth=1).build(DISCRETE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
@@ -16,8 +17,16 @@ from understudy.tasks.base import TaskConfig
 
 I = TypeVar("I")  # noqa: E741  what an errand is about
 T = TypeVar("T")
-Idle = list[Any]  # what a ground has of its workers
 PATIENCE_S = 300.0  # a tick may take as long: a large diffusion policy needs minutes for a chunk
+
+
+@final
+@dataclass
+class Idle:
+    """Workers that wait for further work, whatever a ground has of them; kept only within `with`."""
+
+    is_kept: bool = False
+    workers: list[Any] = field(default_factory=list)
 
 
 class Fleet(ABC):
@@ -35,10 +44,10 @@ class Fleet(ABC):
         if not patience_s > 0:
             raise ValueError(f"patience must be positive, got {patience_s}")
         self.workers, self.worlds, self.patience_s = workers, worlds, patience_s
-        self._idle: Idle | None = None  # workers that wait, within `with`
+        self._idle = Idle()
 
     @abstractmethod
-    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
+    def _ground(self, work: Work, watch: Tell, idle: Idle) -> Ground:
         """Where workers for this work begin; one inside this process tells `watch` itself."""
 
     @abstractmethod
@@ -47,7 +56,7 @@ class Fleet(ABC):
 
     @final
     def __enter__(self) -> Self:
-        self._idle = []
+        self._idle = Idle(is_kept=True)
         return self
 
     @final
@@ -57,8 +66,9 @@ class Fleet(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        idle, self._idle = self._idle, None
-        for worker in idle or []:
+        idle, self._idle = self._idle, Idle()
+        idle.is_kept = False  # a call that is still open releases none any more
+        for worker in idle.workers:
             self._end(worker)
 
     @final

@@ -17,7 +17,7 @@ class Here(Fleet):
     def __init__(self, worlds: int = 16) -> None:
         super().__init__(1, worlds, float("inf"))
 
-    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
+    def _ground(self, work: Work, watch: Tell, idle: Idle) -> Ground:
         return _Inside(work, watch, idle)
 
     def _end(self, worker: Hands) -> None:
@@ -28,14 +28,16 @@ class Here(Fleet):
 class _Inside:
     """A ground of one worker, which works while its events are waited for, and is watched at it."""
 
-    def __init__(self, work: Work, watch: Tell, idle: Idle | None) -> None:
+    def __init__(self, work: Work, watch: Tell, idle: Idle) -> None:
         self._work, self._watch, self._idle = work, watch, idle
         self._hands: Hands | None = None
         self._unit: Generator[tuple[int, Any]] = _nothing()
         self._is_ready = False
 
     def start(self) -> int:
-        self._hands = self._work.begin(self._watch, self._idle.pop() if self._idle else None)
+        self._hands = self._work.begin(
+            self._watch, self._idle.workers.pop() if self._idle.workers else None
+        )
         return 0
 
     def give(self, worker: int, numbers: Sequence[int]) -> None:
@@ -54,10 +56,10 @@ class _Inside:
         return [(0, Done())]
 
     def release(self, worker: int) -> None:
-        if self._idle is None:
+        if not self._idle.is_kept:
             self.kill(worker)
         else:
-            self._idle.append(self._hands)
+            self._idle.workers.append(self._hands)
 
     def kill(self, worker: int) -> None:
         self._unit.close()

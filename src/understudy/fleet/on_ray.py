@@ -46,7 +46,7 @@ class OnRay(Fleet):
         super().__init__(workers, worlds, patience_s)
         self.address, self._ray = address, _imported(is_own=not address)
 
-    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
+    def _ground(self, work: Work, watch: Tell, idle: Idle) -> Ground:
         self._join()
         return _Cluster(self._ray, work, idle)
 
@@ -88,7 +88,7 @@ def _imported(is_own: bool) -> Any:
 class _Cluster:
     """A ground of Ray's actors. Each tells what happens through a stream, which ends with its unit."""
 
-    def __init__(self, ray: Any, work: Work, idle: Idle | None) -> None:
+    def __init__(self, ray: Any, work: Work, idle: Idle) -> None:
         self._ray, self._work, self._idle = ray, ray.put(work), idle
         self._actors: list[Any] = []
         self._streams: dict[Any, int] = {}
@@ -96,7 +96,7 @@ class _Cluster:
     def start(self) -> int:
         number = len(self._actors)
         remote = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
-        actor = self._idle.pop() if self._idle else remote.remote()
+        actor = self._idle.workers.pop() if self._idle.workers else remote.remote()
         self._actors.append(actor)
         self._streams[actor.begin.options(num_returns="streaming").remote(self._work)] = number
         return number
@@ -130,10 +130,10 @@ class _Cluster:
         return ready
 
     def release(self, worker: int) -> None:
-        if self._idle is None:
+        if not self._idle.is_kept:
             self.kill(worker)
         else:
-            self._idle.append(self._actors[worker])
+            self._idle.workers.append(self._actors[worker])
 
     def kill(self, worker: int) -> None:
         self._ray.kill(self._actors[worker])

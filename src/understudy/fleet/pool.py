@@ -33,7 +33,7 @@ from understudy.fleet.job import Hands, Tell, Work, sendable, told
 class Pool(Fleet):
     """`workers` processes of this machine, each with `worlds` worlds side by side and one thread."""
 
-    def _ground(self, work: Work, watch: Tell, idle: Idle | None) -> Ground:
+    def _ground(self, work: Work, watch: Tell, idle: Idle) -> Ground:
         return _Processes(work, idle)
 
     def _end(self, worker: _Worker) -> None:
@@ -53,7 +53,7 @@ class _Worker:
 class _Processes:
     """A ground of processes that are told and tell through a pipe each."""
 
-    def __init__(self, work: Work, idle: Idle | None) -> None:
+    def __init__(self, work: Work, idle: Idle) -> None:
         self._work, self._idle = work, idle
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
@@ -61,8 +61,8 @@ class _Processes:
 
     def start(self) -> int:
         number = len(self._workers)
-        if self._idle:
-            worker = self._idle.pop()
+        if self._idle.workers:
+            worker = self._idle.workers.pop()
             with suppress(OSError):  # it is dead; `events` says so
                 worker.end.send(self._work)
         else:
@@ -99,11 +99,11 @@ class _Processes:
         return events
 
     def release(self, worker: int) -> None:
-        if self._idle is None:
+        if not self._idle.is_kept:
             self.kill(worker)
         else:
             self._heard.pop(self._workers[worker].end, None)
-            self._idle.append(self._workers[worker])
+            self._idle.workers.append(self._workers[worker])
 
     def kill(self, worker: int) -> None:
         process, end = self._workers[worker].process, self._workers[worker].end
