@@ -34,7 +34,7 @@ SECONDS = 20.0  # simulated
 PICTURES = 60
 SIDE = 128
 TICK_S = 0.05
-OPEN = np.array([0.08])
+OPEN = np.array([0.07])
 
 
 def scene_of(name: str) -> Scene:
@@ -93,11 +93,12 @@ class PlainMujoco:
 
     def stepped(self) -> int:
         engine.mj_resetData(self.model, self.data)
-        self.data.qpos[:7] = self.scene.home_rad
+        count = len(self.scene.home_rad)
+        self.data.qpos[:count] = self.scene.home_rad
         steps = round(TICK_S / mjcf.STEP_S)
         for joints in goals(self.scene):
-            self.data.ctrl[:7] = joints
-            self.data.ctrl[7:] = OPEN / 2
+            self.data.ctrl[:count] = joints
+            self.data.ctrl[count:] = OPEN / 2
             for _ in range(steps):
                 engine.mj_step(self.model, self.data)
         return steps * len(goals(self.scene))
@@ -125,7 +126,7 @@ class PlainBullet:
         torques = [joint.torque_nm for joint in self.arm.scene.arms[0].model.joints]
         for joints in goals(self.arm.scene):
             self.world.setJointMotorControlArray(
-                self.body, range(7), pybullet.POSITION_CONTROL, joints, forces=torques
+                self.body, range(len(home)), pybullet.POSITION_CONTROL, joints, forces=torques
             )
             for _ in range(steps):
                 self.world.stepSimulation()

@@ -10,7 +10,9 @@ four times as much, which `wide` does not reach). Points lost are paired by star
 policy of the nominal one goes on learning from 10 demonstrations, against one that has 50 and nothing
 else. That world was chosen because a policy of the nominal one fails there and the expert does not: of 60
 selection starts it took 29, and 56 or more in others with more latency, mass or noise, or less friction or
-stiffness. What lies in --folder is not made again.
+stiffness. `pixels`: an MLP sees the hand's camera, 64 x 64, in the place of the object's position, learns
+from as many episodes, commands four ticks at a time and is played from the first 200 starts; in `shifted`
+the camera is moved by 20 mm, in any direction. What lies in --folder is not made again.
 """
 
 from __future__ import annotations
@@ -31,18 +33,29 @@ from understudy.evaluate.measure import Report
 from understudy.statistics import Estimate, Interval, paired_rate_interval, pooled_mean, sign_flip
 
 SEEDS = [0, 1, 2]
-STARTS = 300
+STARTS, PIXEL_STARTS = 300, 200
 EXPERT = "expert"
 Runs = list[NDArray[np.float64]]  # of each training seed (STARTS,), in points: 100 for a success
 
 RANDOM = "panda-grasp:pose=random"
+PIXELS = f"{RANDOM},observe=pixels,picture=64"
 WORLDS = {
     "nominal": RANDOM,
     "wide": f"{RANDOM},world=wide",
     "shifted": f"{RANDOM},world=shifted",
     "bullet": f"{RANDOM},engine=bullet",
     "sluggish": f'{RANDOM},world={{"damping":[4,4]}}',
+    "pixels": PIXELS,
+    "pixels-wide": f"{PIXELS},world=wide",
+    "pixels-shifted": f"{PIXELS},world=shifted",
 }
+# Of a policy that sees positions, and of one that sees pictures.
+STATES_POLICY = ("lstm",)
+PIXELS_POLICY = (
+    *("mlp", "--horizon", "8", "--inputs", "observation.state", "observation.images.wrist"),
+    *("--batch-size", "64", "--precision", "bfloat16"),
+)
+EXECUTE = 4  # of the eight commands that the latter answers
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,8 @@ LEARNERS = {
     "randomised": Learner("wide", 100, 3000),
     "fine-tuned": Learner("sluggish", 10, 1000, source="nominal"),
     "scratch": Learner("sluggish", 50, 3000),
+    "nominal-pixels": Learner("pixels", 100, 1500),
+    "randomised-pixels": Learner("pixels-wide", 100, 1500),
 }
 CASES = (
     "nominal",
@@ -70,6 +85,8 @@ CASES = (
     "fine-tuned",
     "scratch",
     "expert",
+    "nominal-pixels",
+    "randomised-pixels",
 )
 
 
@@ -81,6 +98,11 @@ def demonstrations(world: str, episodes: int, folder: Path) -> Path:
                    log=place.with_suffix(".log"))  # fmt: skip
         done.touch()
     return place
+
+
+def sees_pictures(world: str) -> bool:
+    """Whether what is seen in a world of this name are pictures."""
+    return world.startswith("pixels")
 
 
 def trained(name: str, seed: int, folder: Path) -> Path:
@@ -95,7 +117,8 @@ def trained(name: str, seed: int, folder: Path) -> Path:
     if not (done := place / "done").exists():
         begin = ("--from", trained(learner.source, seed, folder)) if learner.source else ()
         data = demonstrations(learner.shown, learner.episodes, folder)
-        understudy("train", "lstm", "--data", data, "--run", place / "run", *begin,
+        policy = PIXELS_POLICY if sees_pictures(learner.shown) else STATES_POLICY
+        understudy("train", *policy, "--data", data, "--run", place / "run", *begin,
                    "--steps", learner.steps, "--held-out", 0, "--seed", seed, "--threads", 1,
                    log=place / "train.log")  # fmt: skip
         done.touch()
@@ -108,7 +131,10 @@ def played(name: str, world: str, seed: int, folder: Path) -> NDArray[np.bool_]:
     place = folder / (EXPERT if name == EXPERT else f"{name}-{seed}") / f"in-{world}"
     if not (place / "report.json").exists():
         place.mkdir(parents=True, exist_ok=True)
-        understudy("evaluate", actor, "--task", WORLDS[world], "--episodes", STARTS, "--videos", 0,
+        how = ("--episodes", STARTS)
+        if sees_pictures(world):
+            how = ("--episodes", PIXEL_STARTS, "--execute", EXECUTE)
+        understudy("evaluate", actor, "--task", WORLDS[world], *how, "--videos", 0,
                    "--out", place, log=place / "evaluate.log")  # fmt: skip
         print(Report.from_json(place / "report.json"), flush=True)
     return np.asarray(Report.from_json(place / "report.json").successes)
@@ -124,9 +150,14 @@ def minus(a: Runs, b: Runs) -> Runs:
     return [one - other for one, other in zip(a, b, strict=True)]
 
 
+def home(world: str) -> str:
+    """The nominal world with the same observations."""
+    return "pixels" if sees_pictures(world) else "nominal"
+
+
 def lost(name: str, world: str, folder: Path) -> Runs:
     """Points that a learner loses in a world against the nominal one."""
-    return minus(points(name, "nominal", folder), points(name, world, folder))
+    return minus(points(name, home(world), folder), points(name, world, folder))
 
 
 def success_row(case: str, name: str, world: str, folder: Path, metric: str) -> results.Row:
@@ -139,7 +170,7 @@ def pooled(case: str, metric: str, runs: Runs) -> results.Row:
     """Points over all runs; where no start went otherwise, as open as that many starts leave it."""
     estimate = pooled_mean(runs)
     if not np.any(runs):
-        open_to = paired_rate_interval(0, 0, STARTS)
+        open_to = paired_rate_interval(0, 0, len(runs[0]))
         estimate = Estimate(0.0, Interval(100 * open_to.low, 100 * open_to.high), estimate.n)
     return results.estimate_row(case, metric, estimate, "points", SEEDS)
 
@@ -147,7 +178,7 @@ def pooled(case: str, metric: str, runs: Runs) -> results.Row:
 def tested(case: str, metric: str, differences: Runs) -> list[results.Row]:
     """A difference, and p of "none" over the starts, each with the mean of its training seeds."""
     p = sign_flip(np.mean(differences, axis=0))
-    chance = Estimate(p, Interval(p, p), STARTS)
+    chance = Estimate(p, Interval(p, p), len(differences[0]))
     return [
         pooled(case, metric, differences),
         results.estimate_row(case, f"{metric}_p", chance, "1", SEEDS),
@@ -158,12 +189,13 @@ def abroad_rows(case: str, world: str, folder: Path) -> list[results.Row]:
     """What a policy with or without randomisation keeps and loses in a world."""
     name = case.removesuffix("-sluggish")
     rows = [
-        success_row(case, name, "nominal", folder, "nominal_success_rate"),
+        success_row(case, name, home(world), folder, "nominal_success_rate"),
         success_row(case, name, world, folder, "success_rate"),
         pooled(case, "points_lost", lost(name, world, folder)),
     ]
-    if name == "randomised":
-        less = minus(lost("nominal", world, folder), lost(name, world, folder))
+    if name.startswith("randomised"):
+        other = name.replace("randomised", "nominal")
+        less = minus(lost(other, world, folder), lost(name, world, folder))
         rows += tested(case, "points_less_lost", less)
     return rows
 
@@ -199,6 +231,8 @@ def rows_of(case: str, folder: Path) -> Sequence[results.Row]:
             return abroad_rows(case, "shifted", folder)
         case "nominal-sluggish" | "randomised-sluggish":
             return abroad_rows(case, "sluggish", folder)
+        case "nominal-pixels" | "randomised-pixels":
+            return abroad_rows(case, "pixels-shifted", folder)
         case "across-engines":
             return engines_rows(case, folder)
         case "expert":

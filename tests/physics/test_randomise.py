@@ -20,7 +20,10 @@ def test_draws_fill_their_ranges_and_do_not_leave_them():
         assert high >= values.max() > high - 0.1 * (high - low)
     assert {conditions.pattern for conditions in drawn} == {"plain", "checker", "grain"}
     shifts = np.array([conditions.camera_shift_m for conditions in drawn])
-    assert 0.9 * WIDE.camera_shift_m < np.abs(shifts).max() <= WIDE.camera_shift_m
+    ways = np.linalg.norm(shifts, axis=1)
+    assert 0.98 * WIDE.camera_shift_m[1] < ways.max() <= WIDE.camera_shift_m[1]
+    assert ways.min() < 0.02 * WIDE.camera_shift_m[1]
+    assert np.abs(shifts.mean(0)).max() < 0.1 * WIDE.camera_shift_m[1]  # in all directions
 
 
 def test_factors_are_as_often_halved_as_doubled():
@@ -38,13 +41,20 @@ def test_the_world_for_tests_is_always_the_same_but_for_where_the_camera_went():
     first, second = SHIFTED.draw(0)[0], SHIFTED.draw(1)[0]
     assert (first.mass, first.friction, first.latency_s) == (1.5, 0.6, 0.03)
     assert (second.mass, second.friction, second.latency_s) == (1.5, 0.6, 0.03)
+    for conditions in (first, second):
+        assert np.linalg.norm(conditions.camera_shift_m) == pytest.approx(0.02)
+    assert first.camera_shift_m != second.camera_shift_m
 
 
 @pytest.mark.parametrize(
     "change",
     [
         *({"mass": (2.0, 1.0)}, {"gain": (0.0, 1.0)}, {"noise_m": (-1, 0)}),
-        *({"camera_shift_m": -0.01}, {"camera_shift_m": np.nan}, {"camera_turn_rad": -0.1}),
+        *(
+            {"camera_shift_m": (-0.01, 0)},
+            {"camera_shift_m": (0, np.nan)},
+            {"camera_turn_rad": -0.1},
+        ),
         *({"camera_turn_rad": np.inf}, {"light_tilt": -0.5}, {"light_tilt": np.nan}),
     ],
 )

@@ -36,9 +36,10 @@ class Randomisation:
     latency_s: Range = (0.0, 0.0)
     noise_m: Range = (0.0, 0.0)
     """Deviation of the noise on each position that is observed, drawn anew at each tick."""
-    camera_shift_m: float = 0.0
-    """At most, along each axis."""
+    camera_shift_m: Range = (0.0, 0.0)
+    """How far, in any direction."""
     camera_turn_rad: float = 0.0
+    """At most, about each axis."""
     light: Range = (1.0, 1.0)
     """Factor of its brightness."""
     light_tilt: float = 0.0
@@ -59,7 +60,7 @@ class Randomisation:
         for name in FACTORS:
             if getattr(self, name)[0] <= 0:
                 raise ValueError(f"{name} is a factor above 0, got {getattr(self, name)}")
-        for name in ("camera_shift_m", "camera_turn_rad", "light_tilt"):
+        for name in ("camera_turn_rad", "light_tilt"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ValueError(f"{name} is at least 0, got {getattr(self, name)}")
 
@@ -73,7 +74,8 @@ class Randomisation:
         tilt = draws.uniform(-1, 1, 2) * self.light_tilt
         colours = {name: vector(draws.uniform(0.1, 0.95, 3)) for name in self.colours}
         pattern = draws.choice(("plain", *PATTERNS)) if self.patterns else "plain"
-        shift = vector(draws.uniform(-1, 1, 3) * self.camera_shift_m)
+        way = draws.normal(size=3)
+        shift = vector(draws.uniform(*self.camera_shift_m) * way / np.linalg.norm(way))
         turn = vector(draws.uniform(-1, 1, 3) * self.camera_turn_rad)
         conditions = Conditions(
             **factors,
@@ -97,7 +99,7 @@ WIDE = Randomisation(
     damping=(0.5, 2.0),
     gain=(0.7, 1.4),
     latency_s=(0.0, 0.05),
-    camera_shift_m=0.025,
+    camera_shift_m=(0.0, 0.035),
     camera_turn_rad=0.03,
     light=(0.6, 1.4),
     light_tilt=0.6,
@@ -105,6 +107,6 @@ WIDE = Randomisation(
 )
 # What it is tested in.
 SHIFTED = Randomisation(
-    mass=(1.5, 1.5), friction=(0.6, 0.6), latency_s=(0.03, 0.03), camera_shift_m=0.02
+    mass=(1.5, 1.5), friction=(0.6, 0.6), latency_s=(0.03, 0.03), camera_shift_m=(0.02, 0.02)
 )
 WORLDS = {"nominal": Randomisation(), "wide": WIDE, "shifted": SHIFTED}

@@ -31,7 +31,7 @@ STEP_M = 6 * 0.008  # a tick's: the keys of the original move 8 mm in each of 60
 LOW_M, HIGH_M = (0.3, -0.3, 0.015), (0.65, 0.3, 0.45)  # within reach to the corners
 OPEN_M = 0.08
 LIFTED_M, HELD_TICKS = 0.1, 10
-CAMERA_SIDE = 96
+LEAST_PICTURE, LARGEST_PICTURE = 16, 512
 NAMES = ("x", "y", "z")
 TABLE = table(1.2, 1.2, 0.3)
 OBJECT = Thing(
@@ -147,7 +147,8 @@ class _GraspWorld(gymnasium.Env[Any, Any]):
         if ENVIRONMENT_STATE in self.signals.observations:
             seen[ENVIRONMENT_STATE] = self._noisy(thing).astype(np.float32)
         for key in self.signals.cameras:
-            seen[key] = self._arm.render(key.removeprefix(IMAGES), CAMERA_SIDE, CAMERA_SIDE)
+            side = self.config.picture
+            seen[key] = self._arm.render(key.removeprefix(IMAGES), side, side)
         return seen
 
     def _noisy(self, position_m: Vector) -> Floats:
@@ -185,6 +186,8 @@ class PandaGrasp(TaskConfig):
     up to 5 mm and 2 degrees off, and joints begin up to 0.02 rad off, so that no two episodes are equal."""
     observe: Literal["state", "pixels"] = "state"
     """state: the object's position; pixels: pictures of two cameras instead."""
+    picture: int = 96
+    """Rows and columns of each picture."""
     noise_m: float = 0.0
     """Deviation of the noise on the observed positions of gripper and object, drawn at each tick."""
     limit_s: float = 12.0
@@ -198,6 +201,10 @@ class PandaGrasp(TaskConfig):
             raise ValueError(f"noise_m is at least 0, got {self.noise_m}")
         if not 0 < self.limit_s < np.inf:
             raise ValueError(f"limit_s is above 0, got {self.limit_s}")
+        if not LEAST_PICTURE <= self.picture <= LARGEST_PICTURE:
+            raise ValueError(
+                f"picture lies in {LEAST_PICTURE}..{LARGEST_PICTURE}, got {self.picture}"
+            )
 
     @property
     def spec(self) -> Spec:
@@ -207,7 +214,7 @@ class PandaGrasp(TaskConfig):
             {ENVIRONMENT_STATE: Signal((3,), unit="m", names=NAMES)}
             if self.observe == "state"
             else {
-                f"{IMAGES}{name}": Signal((CAMERA_SIDE, CAMERA_SIDE, 3), "uint8")
+                f"{IMAGES}{name}": Signal((self.picture, self.picture, 3), "uint8")
                 for name in ("front", "wrist")
             }
         )
