@@ -1,12 +1,13 @@
 """GAIL on recorded answers of an inverse kinematics, beside cloning: benchmarks/gail.py measures it.
 
-Two foreign sets of positions and a Panda's joint angles, a file each, every position shown once: a `circle` of
-100 points and a `freehand` stroke of 345; both hop between branches of the kinematics. The world is panda-trace
-with the recorded line as its curve. References are the points halfway between neighbours, which nobody
-showed; what was chosen was chosen on those a quarter of the way. The error is the distance of the tool from
-the reference, root mean square over references and training seeds, median and largest of each seed's; where
-the tool is, the data say themselves: the freehand stroke is not the flange's. Cloning is the plain MLP of
-benchmarks/panda_trace.py, 5,000 steps. `told_apart` is the discriminator's accuracy in the last round.
+Two foreign sets of positions and a Panda's joint angles, a file each, every position shown once: a circle of
+100 points, 6.3 mm apart, and a freehand stroke of 345; both hop between branches of the kinematics. The world
+is panda-trace with the recorded line as its curve. References stand every 5 mm on the line through the points
+halfway between neighbours, so hardly one of them was shown; what was chosen was chosen on those a quarter of
+the way. The error is the distance of the tool from the reference: root mean square over references and
+training seeds, median and largest of each seed. Where the tool is, the data say themselves: the freehand stroke
+is not the flange's. Cloning is the plain MLP of benchmarks/panda_trace.py, 5,000 steps. `told_apart` is the
+discriminator's accuracy in the last round.
 """
 
 from __future__ import annotations
