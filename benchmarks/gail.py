@@ -1,6 +1,6 @@
 """GAIL against imitation 1.0.1: the return that is reached, and how soon, with and without cloning first.
 
-    python benchmarks/gail.py --imitation PYTHON [--only CASE ...]
+    python benchmarks/gail.py --imitation PYTHON --franka FOLDER [--only CASE ...]
 
 Five training seeds learn from the expert's first demonstrations with the task's recipe. After each round the
 likeliest actions are played from 20 starts (seeds 10,000 to 10,019), which no clock counts; seconds and steps
@@ -9,7 +9,7 @@ of the recipe, over 200 starts from seed 100,000, the expert's over the same. PY
 its trainings, from the same demonstrations and looked at alike, are timed to the same target; ratio is their
 median over ours, its range from the slowest of ours against the fastest of theirs to the reverse. `-cloned`
 begins with cloning for 1000 steps, whose time counts. A seed that never reaches the target counts with all
-its time, and lowers `reached`.
+its time, and lowers `reached`. The `franka` cases learn from recorded files in FOLDER, see gail_franka.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import gail_franka
 import numpy as np
 import results
 import torch
@@ -217,14 +218,24 @@ def main() -> None:
     """Measure what is asked for and write the rows."""
     parser = argparse.ArgumentParser(description="GAIL")
     parser.add_argument("--imitation", default="", help="a Python that has imitation 1.0.1")
-    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument(
+        "--franka", type=Path, help="folder of circle_trajectory_dataset.json and others"
+    )
+    every = [*CASES, *gail_franka.CASES]
+    parser.add_argument("--only", nargs="+", choices=every, default=every)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    command = "python benchmarks/gail.py --imitation PYTHON"
+    franka: Path | None = given.franka
+    if franka is None and any(name in gail_franka.CASES for name in given.only):
+        parser.error("the franka cases need --franka FOLDER; --only leaves them out")
+    command = "python benchmarks/gail.py --imitation PYTHON --franka FOLDER"
     with tempfile.TemporaryDirectory() as folder:
         for name in given.only:
-            rows = rows_of(name, Path(folder), given.imitation)
-            results.write("gail", command, rows, list(CASES))
+            if franka is not None and name in gail_franka.CASES:
+                rows = gail_franka.rows_of(name, franka, Path(folder))
+            else:
+                rows = rows_of(name, Path(folder), given.imitation)
+            results.write("gail", command, rows, every)
 
 
 if __name__ == "__main__":

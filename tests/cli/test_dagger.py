@@ -6,13 +6,17 @@ import signal
 import time
 from contextlib import suppress
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests.processes import understudy
 from understudy.cli import main
 from understudy.data.store import Dataset
 from understudy.policies import POLICIES
+from understudy.policies.checkpoint import load_checkpoint
+from understudy.spec import STATE
 
 SMALL = ("--task", "mountain-car", "--demonstrations", "2", "--rounds", "2", "--episodes", "4", "--starts",
          "20", "--width", "16", "--depth", "1", "--steps", "60", "--batch-size", "32")  # fmt: skip
@@ -97,6 +101,22 @@ def test_fine_tuning_begins_with_the_last_rounds_weights(tmp_path, capsys):
     assert "100.0% of" in capsys.readouterr().out
 
 
+def test_a_stronger_policy_corrects_in_the_place_of_the_expert(unbroken, tmp_path):
+    run = tmp_path / "run"
+    words = ("--rounds", "1", "--beta", "zero", "--seed", "1", "--expert", str(unbroken))
+    assert dagger(run, *words) == 0
+    dataset = Dataset.open(run / "data")
+    stronger = load_checkpoint(unbroken / "checkpoints" / "000002")
+    learner = load_checkpoint(run / "checkpoints" / "000000")
+    assert set(dataset.sources[2:]) == {f"mixture of {stronger.fingerprint}, {learner.fingerprint}"}
+    episode = dataset[4]
+    seen = {STATE: torch.from_numpy(np.array(episode.observations[STATE]))[:, None]}
+    with torch.inference_mode():
+        said = stronger.policy.predict(seen, torch.zeros(len(episode), 0))[:, 0]
+    assert (episode.labels == said.numpy()).all()
+    assert not (episode.actions == episode.labels).all()
+
+
 def test_a_person_takes_over_and_only_their_labels_are_learnt_from(tmp_path):
     moments = [[0, "down", "q"], [1, "down", "t"], [3, "down", "right"], [20, "down", "t"]]
     keys = tmp_path / "keys.json"
@@ -132,7 +152,8 @@ def test_the_options_of_every_policy_go_with_those_of_the_rounds(policy, tmp_pat
         (["mpl", "--task", "cart-pole", "--run", "r"], "Did you mean 'mlp'?"),
         (["mlp", "--task", "cart-pool", "--run", "r"], "Did you mean 'cart-pole'?"),
         (["mlp", "--task", "cart-pole"], "--run FOLDER"),
-        (["mlp", "--task", "pusht", "--run", "r"], "--gate person lets a person do it"),
+        (["mlp", "--task", "pusht", "--run", "r"], "--expert RUN lets a stronger policy do it"),
+        (["mlp", "--task", "pusht", "--run", "r", "--expert", "nowhere"], "nowhere"),
         (
             ["mlp", "--task", "pusht", "--run", "r", "--gate", "person", "--hands", "sliders"],
             "--data",

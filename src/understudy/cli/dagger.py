@@ -20,7 +20,8 @@ from understudy.learn.dagger import next_seed, require_seeds
 from understudy.learn.gates import Scale
 from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
-from understudy.run import Run, versions
+from understudy.policies.checkpoint import load_checkpoint
+from understudy.run import Run, find_checkpoint, versions
 from understudy.tasks import make_task
 from understudy.tasks.base import TaskConfig
 
@@ -130,9 +131,12 @@ def _require_expert(rules: Rules, task: TaskConfig, has_data: bool) -> None:
         from understudy.cli.teleoperate import controls_of
 
         controls_of(task, rules.hands)
+    elif rules.expert:
+        load_checkpoint(find_checkpoint(Path(rules.expert))).policy.spec.require(task.spec)
     elif not task.has_expert:
         raise ValueError(
-            f"{rules.task} has no expert to correct a policy; --gate person lets a person do it"
+            f"{rules.task} has no expert to correct a policy; --expert RUN lets a stronger policy do it, "
+            "--gate person a person"
         )
     if not task.has_expert and not has_data:
         raise ValueError(

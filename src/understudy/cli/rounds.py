@@ -90,7 +90,7 @@ class Rounds:
 
             return correct(self._task, self.rules.hands, self._learner(checkpoint), seeds,
                            Path(self.rules.script) if self.rules.script else None)  # fmt: skip
-        actor = MixtureActor(learner=self._learner(checkpoint), gate=self._gate(number, checkpoint))
+        actor = self._mixture(checkpoint, self._gate(number, checkpoint))
         actor.build(self._task.spec)  # what does not fit shows up before any work
         workshop = self._dataset.workshop() if self._task.spec.cameras else None
         played = self._fleet.play(self._task, actor, seeds, whole, workshop)
@@ -111,6 +111,12 @@ class Rounds:
         return Score(report.success_rate, report.mean_score)
 
     # inside
+
+    def _mixture(self, checkpoint: Path, gate: GateConfig) -> MixtureActor:
+        expert = (
+            self._learner(find_checkpoint(Path(self.rules.expert))) if self.rules.expert else None
+        )
+        return MixtureActor(learner=self._learner(checkpoint), gate=gate, expert=expert)
 
     def _learner(self, checkpoint: Path) -> PolicyActor:
         return PolicyActor(checkpoint=checkpoint, width=self._width)
@@ -171,7 +177,7 @@ class Rounds:
         before = [i for i, id in enumerate(self._dataset.ids) if id in known]
         risk = fit_risk(self._dataset, before, spec, plan["learn"]["seed"])
         file = save_risk(risk, self._trainings.place(number - 1).parent / "risk.safetensors")
-        alone = MixtureActor(learner=self._learner(checkpoint), gate=BetaGate(share=0.0))
+        alone = self._mixture(checkpoint, BetaGate(share=0.0))
         episodes = list(self._fleet.rollouts(self._task, alone, PILOT))
         rate = self.rules.intervention_rate
         return calibrated(members, file, episodes, spec, rate, self._width)

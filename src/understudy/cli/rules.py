@@ -20,6 +20,8 @@ class Rules:
     demonstrations: int = 10
     """Episodes that the expert shows first, where --data names no others."""
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
+    expert: str = ""
+    """A run or checkpoint whose policy corrects, in the place of the task's expert; --data shows it first."""
     gate: Literal["beta", "safe", "ensemble", "thrifty", "person"] = "beta"
     """Who decides who acts: a coin, how far policy and expert differ, that or the doubt of policies trained alike,
     novelty and risk, or a person who takes over."""

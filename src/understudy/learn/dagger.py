@@ -33,15 +33,18 @@ LearnFrom = Literal["labels", "corrections"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class MixtureActor:
-    """The task's expert and a policy, of whom a gate decides who acts."""
+    """An expert and the policy that it corrects, of whom a gate decides who acts."""
 
     learner: PolicyActor
     gate: GateConfig
+    expert: PolicyActor | None = None  # a stronger policy; None: the task's own expert
 
     def build(self, spec: Spec) -> Mixture:
-        """Load the policy and build the gate; raises ValueError where they do not fit the world."""
-        learner = self.learner.build(spec, waits=False)  # the expert beside it never does
-        return Mixture(Expert(), learner, self.gate.build(spec))
+        """Load what is a policy and build the gate; raises ValueError where they do not fit the world."""
+        # Neither waits for a full batch: the other would have decided, and the world stand still.
+        expert = Expert() if self.expert is None else self.expert.build(spec, waits=False)
+        learner = self.learner.build(spec, waits=False)
+        return Mixture(expert, learner, self.gate.build(spec))
 
 
 @final

@@ -55,6 +55,16 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             },
             practice={"steps": 150_000, "learning_rate": 3e-3, "discount": 0.9},
         ),
+        "panda-trace": Recipe(  # what is seen next does not depend on what is done: the discount is 0
+            policy={"width": 128, "depth": 3, "modes": 1},
+            gail={
+                "updates": 16,
+                "penalty": 1.0,
+                "discriminator_rate": 3e-3,
+                "discriminator_width": 128,
+            },
+            practice={"steps": 60_000, "discount": 0.0},
+        ),
         "hopper": Recipe(
             policy=SMALL,
             gail={"updates": 16, "penalty": 10.0},
