@@ -82,9 +82,9 @@ def main() -> None:
             case _:
                 found += fleet_plan.measure([*known, *found])
         print(f"{part}: {time.monotonic() - began:.0f} s", flush=True)
-    if size == (REPEATS, 1.0):
-        cases = dict.fromkeys(row["case"] for row in [*known, *found])
-        results.write("fleet", COMMAND, found, list(cases))
+        if size == (REPEATS, 1.0):
+            cases = dict.fromkeys(row["case"] for row in [*known, *found])
+            results.write("fleet", COMMAND, found, list(cases))
 
 
 def written() -> list[results.Row]:
