@@ -7,7 +7,8 @@ starts: -125 on mountain-car, 475 on cart-pole. Time is all of it, from the demo
 measuring, which is not part of learning; the interpreter's start and imports are not counted either. Each
 side has its own settings: theirs those of peers/imitation_dagger.py, ours those below. Ours also writes
 every episode durably to a dataset. PYTHON is the interpreter of an environment with imitation 1.0.1, as
-`make peers` builds it. Timed in turn, each in a process of its own, five seeds.
+`make peers` builds it. Timed in turn, each in a process of its own, five seeds; the ratio of processor time
+stands beside that of the clock, which whatever else runs on the machine disturbs.
 """
 
 from __future__ import annotations
@@ -155,6 +156,8 @@ def measure(name: str, python: str) -> list[results.Row]:
         ("processor_ratio_to_imitation", [b[1] / a[1] for a, b in pairs], "ratio"),
         ("seconds", [a[0] for a, _ in pairs], "s"),
         ("imitation_seconds", [b[0] for _, b in pairs], "s"),
+        ("processor_seconds", [a[1] for a, _ in pairs], "s"),
+        ("imitation_processor_seconds", [b[1] for _, b in pairs], "s"),
         ("rounds", [float(a[2]) for a, _ in pairs], "1"),
         ("imitation_rounds", [float(b[2]) for _, b in pairs], "1"),
         ("return", [a[3] for a, _ in pairs], "return"),

@@ -1,6 +1,6 @@
 """Time imitation's GAIL to a return: `PYTHON FILE JSON`, see gail.py, which asks for it.
 
-It learns from the same demonstrations, with the settings that its authors tuned for small control tasks, and is
+It learns from the same demonstrations, with settings close to its documentation's example on a cart-pole, and is
 looked at after each round: twenty starts, the likeliest action, which no clock counts.
 """
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from tests.demonstrations import CAMERA, DISCRETE, dataset, made_up
+from understudy.actor import Decision
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
+from understudy.learn.critic import vectors_of
 from understudy.learn.discriminator import Coder, Shaped, StateAction, Transitions, scale_of
 from understudy.learn.gail import Adversary, GailConfig, begun, gail, paid, steepness
 from understudy.learn.played import played
@@ -176,7 +178,8 @@ def test_what_was_cloned_begins_well_and_stays_so(poles):
 
 
 def test_it_goes_on_from_a_report_to_the_same_bits(poles):
-    task, config = make_task("cart-pole"), GailConfig(updates=4, regulariser="spectral_norm")
+    task = make_task("cart-pole")
+    config = GailConfig(updates=4, regulariser="spectral_norm", memory=300)
     practice = PpoConfig(steps=800, steps_per_round=150, epochs=2)
     whole = begun(MlpConfig(width=8, depth=1), poles, config, seed=0)
     *_, end = gail(whole, poles, task, config, practice)
@@ -189,6 +192,51 @@ def test_it_goes_on_from_a_report_to_the_same_bits(poles):
     *_, again = gail(resumed, poles, task, config, practice, resume=state)
     for name, value in end.state.tensors.items():
         assert torch.equal(value, again.state.tensors[name]), name
+
+
+class Pushes:
+    """Pushes a cart to one side."""
+
+    def __init__(self, side):
+        self.side = side
+
+    def reset(self, slots, seeds):
+        """Nothing to begin."""
+
+    def act(self, observations, info):
+        return Decision(np.full((len(observations[STATE]), 1), self.side))
+
+
+def test_what_it_did_in_earlier_rounds_is_paid_again_only_where_it_is_forgotten(poles):
+    policy = begun(MlpConfig(width=8, depth=1), poles, GailConfig(), seed=0)
+    shown = played([poles[0]], policy.spec, 1)
+    left, right = (
+        played(
+            list(rollouts([make_task("cart-pole").build()], Pushes(side), range(20_000, 20_020))),
+            policy.spec,
+            1,
+        )
+        for side in (0, 1)
+    )
+    pay = {}
+    for memory in (0, 10_000):
+        adversary = Adversary(policy, shown, GailConfig(updates=30, memory=memory), PpoConfig())
+        for tried in (left, *[right] * 8):
+            adversary.judge(tried, lambda rows: torch.zeros(rows.ticks))
+        vectors = vectors_of(left.batch.observations, policy)[:, -1]
+        coded = adversary._coded(left, vectors, lambda rows: torch.zeros(rows.ticks))
+        pay[memory] = float(adversary.network(coded).mean())
+    assert pay[10_000] < pay[0] - 0.5
+
+
+def test_from_nothing_all_between_the_limits_is_tried(tmp_path):
+    task = make_task("pendulum")
+    timid = Dataset.create(tmp_path / "timid", task.spec)
+    for episode in Here().rollouts(task, ExpertActor(), range(2)):
+        timid.append(replace(episode, actions=0.01 * np.asarray(episode.actions)))
+    policy = begun(GaussianConfig(width=8, depth=1, modes=1), timid, GailConfig(), seed=0)
+    drawn = policy.distribution({STATE: torch.zeros(1, 1, 3)}).sample((500,))
+    assert drawn.std() > 1.0  # of a torque within 2 N m
 
 
 def test_what_cannot_be_done_is_refused(poles, tmp_path):

@@ -33,6 +33,16 @@ class Transitions:
     likelihoods: Tensor  # (M,) log likelihood under the policy; 0 where absorbed
     weights: Tensor  # (M,)
 
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """All five, in their order."""
+        return self.states, self.actions, self.following, self.likelihoods, self.weights
+
+    def beside(self, other: Transitions) -> Transitions:
+        """Return these rows, then the other's."""
+        pairs = zip(self.parts, other.parts, strict=True)
+        return Transitions(*(torch.cat(pair) for pair in pairs))
+
     def rows(self, index: Tensor) -> Transitions:
         """Return some rows, each as one tick."""
         return Transitions(

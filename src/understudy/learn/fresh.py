@@ -23,14 +23,21 @@ def fresh(config: PolicyConfig, spec: Spec, seed: int) -> Policy:
     policy = config.build(spec)
     vectors = require_stochastic(policy).input.vectors
     vectors.adapt(torch.zeros(sum(vectors.sizes)), torch.ones(sum(vectors.sizes)))
-    if isinstance(policy.head, Mixture):
-        limits = torch.tensor([spec.action.low, spec.action.high])
-        if not limits.numel() or not bool(limits.isfinite().all()):
-            raise ValueError(f"to try at random, actions need limits, got {spec.action}")
-        middle, half = limits.mean(0), (limits[1] - limits[0]) / 2
-        policy.head.normalizer.fit(middle, half, limits[0], limits[1])
+    if isinstance(policy.head, Mixture) and not at_random(policy):
+        raise ValueError(f"to try at random, actions need limits, got {spec.action}")
     orthogonal(policy, torch.Generator().manual_seed(seed))
     return policy.eval()
+
+
+def at_random(policy: Policy) -> bool:
+    """Let a policy that is still to learn try all that lies between its action's limits; False without limits."""
+    signal = policy.spec.action
+    limits = torch.tensor([signal.low, signal.high])
+    if not (isinstance(policy.head, Mixture) and limits.numel() and limits.isfinite().all()):
+        return False
+    middle, half = limits.mean(0), (limits[1] - limits[0]) / 2
+    policy.head.normalizer.fit(middle, half, limits[0], limits[1])
+    return True
 
 
 def orthogonal(policy: Policy, generator: torch.Generator) -> None:

@@ -32,7 +32,8 @@ from understudy.learn.discriminator import (
     scale_of,
 )
 from understudy.learn.flat import FlatParameters
-from understudy.learn.fresh import orthogonal
+from understudy.learn.fresh import at_random, orthogonal
+from understudy.learn.memory import Memory
 from understudy.learn.played import Played, played
 from understudy.learn.ppo import PpoConfig, Progress, improve
 from understudy.learn.reward import Judged
@@ -68,6 +69,8 @@ class GailConfig:
     """Its learning rate."""
     discriminator_width: int = 64
     """Units of each of its two hidden layers."""
+    memory: int = 0
+    """Ticks of earlier rounds that stand for the policy beside the last one's; 0: none."""
     clone_steps: int = 0
     """Steps of cloning to begin with; 0: from nothing."""
 
@@ -75,10 +78,11 @@ class GailConfig:
         for name in ("updates", "pairs", "discriminator_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not (self.discriminator_rate > 0 and self.penalty >= 0 and self.clone_steps >= 0):
-            raise ValueError(
-                f"discriminator_rate must be positive, penalty and clone_steps not negative: {self}"
-            )
+        for name in ("penalty", "memory", "clone_steps"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.discriminator_rate > 0:
+            raise ValueError(f"discriminator_rate must be positive, got {self.discriminator_rate}")
         if self.method == "airl" and self.reward != "both":
             raise ValueError("airl's reward is log D - log(1-D), no other: leave reward at both")
 
@@ -94,6 +98,7 @@ def begun(config: PolicyConfig, dataset: Dataset, gail: GailConfig, seed: int) -
     require_stochastic(policy)
     policy.prepare(windows)
     if not gail.clone_steps:
+        at_random(policy)
         orthogonal(policy, torch.Generator().manual_seed(seed))
         return policy.eval()
     *_, last = learn(policy, windows, LearnConfig(steps=gail.clone_steps, seed=seed))
@@ -145,6 +150,7 @@ class Adversary:
             if config.method == "gail"
             else Shaped(state, practice.discount, config.discriminator_width, config.regulariser)
         )
+        self._memory = Memory(config.memory, state, self._coder.actions)
         self._flat = FlatParameters(self.network)
         self._optimiser = AdamW(self._flat.values, self._flat.gradients, 0, 0.0)
         # rounds, the longest episode so far
@@ -158,7 +164,8 @@ class Adversary:
         self._counts[1] = max(int(self._counts[1]), int(played.lengths.max()))
         made = self._coded(played, vectors, likelihood)
         shown = self._coded(self._shown, self._vectors, likelihood)
-        facts = self._learn(shown, made)
+        facts = self._learn(shown, made.beside(self._memory.rows))
+        self._memory.add(made)
         self._counts[0] += 1
         with torch.no_grad():
             ticks = torch.arange(played.ticks)
@@ -175,6 +182,7 @@ class Adversary:
             "first_moment": self._optimiser.first,
             "second_moment": self._optimiser.second,
             "counts": self._counts,
+            **{f"memory.{key}": value for key, value in self._memory.tensors().items()},
             **{f"sight.{key}": value for key, value in self._sight.named_buffers()},
             **{f"network.{key}": value for key, value in self.network.named_buffers()},
         }
