@@ -155,12 +155,12 @@ def message_ms(count: int = 2000) -> float:
             yield from ([Played(number, outcome)] for number in range(count))
 
     actor: Any = ray.remote(Teller).remote()
-    stream = actor.stream.options(num_returns="streaming").remote()
+    stream: Any = actor.stream.options(num_returns="streaming").remote()
     ray.get(stream.completed())
     began = time.process_time()
     for _ in range(count):
-        ready, _ = ray.wait([stream], fetch_local=False)
-        ray.get(next(ready[0]))
+        ray.wait([stream], fetch_local=False)
+        ray.get(next(stream))
     seconds = time.process_time() - began
     ray.kill(actor)
     return 1e3 * seconds / count

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from tests.demonstrations import CAMERA, DISCRETE, dataset, made_up
-from understudy.actor import Decision
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
-from understudy.learn.critic import vectors_of
 from understudy.learn.discriminator import Coder, Shaped, StateAction, Transitions, scale_of
 from understudy.learn.gail import Adversary, GailConfig, begun, gail, paid, steepness
 from understudy.learn.played import played
@@ -194,39 +192,22 @@ def test_it_goes_on_from_a_report_to_the_same_bits(poles):
         assert torch.equal(value, again.state.tensors[name]), name
 
 
-class Pushes:
-    """Pushes a cart to one side."""
-
-    def __init__(self, side):
-        self.side = side
-
-    def reset(self, slots, seeds):
-        """Nothing to begin."""
-
-    def act(self, observations, info):
-        return Decision(np.full((len(observations[STATE]), 1), self.side))
-
-
-def test_what_it_did_in_earlier_rounds_is_paid_again_only_where_it_is_forgotten(poles):
+def test_from_the_second_round_on_it_is_compared_with_what_it_did_before_as_well(poles):
     policy = begun(MlpConfig(width=8, depth=1), poles, GailConfig(), seed=0)
-    shown = played([poles[0]], policy.spec, 1)
-    left, right = (
-        played(
-            list(rollouts([make_task("cart-pole").build()], Pushes(side), range(20_000, 20_020))),
-            policy.spec,
-            1,
-        )
-        for side in (0, 1)
-    )
-    pay = {}
+    rounds = [played([poles[i]], policy.spec, 1) for i in range(3)]
+    learnt = {}
     for memory in (0, 10_000):
-        adversary = Adversary(policy, shown, GailConfig(updates=30, memory=memory), PpoConfig())
-        for tried in (left, *[right] * 8):
+        adversary = Adversary(policy, rounds[0], GailConfig(memory=memory), PpoConfig())
+        learnt[memory] = []
+        for tried in rounds[1:]:
             adversary.judge(tried, lambda rows: torch.zeros(rows.ticks))
-        vectors = vectors_of(left.batch.observations, policy)[:, -1]
-        coded = adversary._coded(left, vectors, lambda rows: torch.zeros(rows.ticks))
-        pay[memory] = float(adversary.network(coded).mean())
-    assert pay[10_000] < pay[0] - 0.5
+            learnt[memory].append([value.clone() for value in adversary.network.parameters()])
+    first, second = (
+        [torch.equal(a, b) for a, b in zip(*pair, strict=True)]
+        for pair in zip(*learnt.values(), strict=True)
+    )
+    assert all(first)
+    assert not any(second)
 
 
 def test_from_nothing_all_between_the_limits_is_tried(tmp_path):
