@@ -103,18 +103,20 @@ def test_fine_tuning_begins_with_the_last_rounds_weights(tmp_path, capsys):
 
 def test_a_stronger_policy_corrects_in_the_place_of_the_expert(unbroken, tmp_path):
     run = tmp_path / "run"
-    words = ("--rounds", "1", "--beta", "zero", "--seed", "1", "--expert", str(unbroken))
+    words = ("--rounds", "1", "--beta", "zero", "--seed", "2", "--steps", "2", "--expert", str(unbroken))
     assert dagger(run, *words) == 0
     dataset = Dataset.open(run / "data")
     stronger = load_checkpoint(unbroken / "checkpoints" / "000002")
     learner = load_checkpoint(run / "checkpoints" / "000000")
     assert set(dataset.sources[2:]) == {f"mixture of {stronger.fingerprint}, {learner.fingerprint}"}
-    episode = dataset[4]
-    seen = {STATE: torch.from_numpy(np.array(episode.observations[STATE]))[:, None]}
-    with torch.inference_mode():
-        said = stronger.policy.predict(seen, torch.zeros(len(episode), 0))[:, 0]
-    assert (episode.labels == said.numpy()).all()
-    assert not (episode.actions == episode.labels).all()
+    differed = 0
+    for episode in (dataset[i] for i in range(2, len(dataset))):
+        seen = {STATE: torch.from_numpy(np.array(episode.observations[STATE]))[:, None]}
+        with torch.inference_mode():
+            said = stronger.policy.predict(seen, torch.zeros(len(episode), 0))[:, 0]
+        assert (episode.labels == said.numpy()).all()
+        differed += (episode.actions != episode.labels).sum()
+    assert differed > 0
 
 
 def test_a_person_takes_over_and_only_their_labels_are_learnt_from(tmp_path):
