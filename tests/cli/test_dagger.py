@@ -103,7 +103,18 @@ def test_fine_tuning_begins_with_the_last_rounds_weights(tmp_path, capsys):
 
 def test_a_stronger_policy_corrects_in_the_place_of_the_expert(unbroken, tmp_path):
     run = tmp_path / "run"
-    words = ("--rounds", "1", "--beta", "zero", "--seed", "2", "--steps", "2", "--expert", str(unbroken))
+    words = (
+        "--rounds",
+        "1",
+        "--beta",
+        "zero",
+        "--seed",
+        "2",
+        "--steps",
+        "2",
+        "--expert",
+        str(unbroken),
+    )
     assert dagger(run, *words) == 0
     dataset = Dataset.open(run / "data")
     stronger = load_checkpoint(unbroken / "checkpoints" / "000002")
