@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rich.progress import track
-
 from understudy.actor import EXPERT_ACTION
 from understudy.cli.options import FleetOptions, parse, plural
+from understudy.cli.shares import watched
 from understudy.data.store import Dataset
 from understudy.episode import Episode, Lost
 from understudy.spec import Spec
@@ -71,10 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(
             "--script stands for hands, so it needs a --device for them: keyboard, sliders, gamepad, draw"
         )
-    from understudy.fleet import (
-        ExpertActor,
-        whole,
-    )  # torch, which comes with it, is not for a --help
+    from understudy.fleet import ExpertActor, whole  # not for a --help: torch comes with it
 
     _ask_expert(task, options.seed)
     dataset = _dataset(options, task.spec)
@@ -87,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     seeds = range(options.seed, options.seed + options.episodes)
     workshop = dataset.workshop() if task.spec.cameras else None
-    results = options.ground.build().play(task, ExpertActor(), seeds, whole, workshop)
+    play = partial(options.ground.build().play, task, ExpertActor(), seeds, whole, workshop)
+    results = watched(f"collecting {options.task}", len(seeds), play)
     episodes, judged = _record(results, dataset, options)
     went = f", {sum(judged)} succeeded" if judged else ""
     print(
@@ -146,7 +144,7 @@ def _record(
     """Append what is to be kept; returns how many were played, and what the world judged of them."""
     episodes, kept = 0, 0
     judged: list[bool] = []
-    for result in track(results, f"collecting {options.task}", total=options.episodes):
+    for result in results:
         if isinstance(result, Lost):
             print(f"seed {result.seed} is lost after {result.attempts} attempts: {result.reason}")
             continue

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -22,6 +23,7 @@ from understudy.cli import collect as collecting
 from understudy.cli.evaluate import Evaluate, measured
 from understudy.cli.options import FleetOptions, plural, words_of
 from understudy.cli.rules import Rules
+from understudy.cli.shares import watched
 from understudy.cli.train import Train
 from understudy.cli.trainings import Trainings
 from understudy.data.store import Dataset
@@ -93,8 +95,8 @@ class Rounds:
         actor = self._mixture(checkpoint, self._gate(number, checkpoint))
         actor.build(self._task.spec)  # what does not fit shows up before any work
         workshop = self._dataset.workshop() if self._task.spec.cameras else None
-        played = self._fleet.play(self._task, actor, seeds, whole, workshop)
-        return iter(track(played, f"round {number}: collecting", total=len(seeds)))
+        play = partial(self._fleet.play, self._task, actor, seeds, whole, workshop)
+        return watched(f"round {number}: collecting", len(seeds), play)
 
     def evaluate(self, number: int, checkpoint: Path) -> Score:
         """Measure a policy on selection starts, or read what was measured."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:  # torch, which comes with it, is not for a --help
     from understudy.fleet import Shares
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -29,6 +31,14 @@ def one_bar(console: Console, count: int, done: int = 0, name: str = "") -> Iter
     )
     with progress:
         yield Bar(progress, count, done)
+
+
+def watched(
+    name: str, count: int, play: Callable[[Callable[[Shares], None]], Iterator[T]]
+) -> Iterator[T]:
+    """Yield what `play` does, which is told whom to tell how far all of it is, under a bar."""
+    with one_bar(Console(highlight=False), count, name=name) as bar:
+        yield from play(bar.watch)
 
 
 @final
