@@ -15,6 +15,7 @@ from understudy.policies.heads import (
     Regression,
     masked_mean,
     mixture,
+    positive,
     regression,
 )
 from understudy.spec import Signal
@@ -308,3 +309,12 @@ def test_a_head_answers_in_float32_where_the_network_computes_in_bfloat16(kind):
     expected = head.actions(features.float(), noise)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(head.actions(features, noise), expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_a_number_has_the_same_softplus_wherever_it_stands(size):
+    values = torch.randn(200, 16, size, generator=torch.Generator().manual_seed(0)) * 10
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
+    for one in values:
+        assert torch.equal(positive(one[order]), positive(one)[order])
+    torch.testing.assert_close(positive(values), torch.nn.functional.softplus(values))

@@ -125,6 +125,11 @@ class Choices(Head):
         return distributions.Independent(choices, 2, validate_args=False)
 
 
+def positive(values: Tensor) -> Tensor:
+    """Softplus, the same to the bit for a number wherever in a tensor it stands; torch's own is not."""
+    return torch.log1p(torch.exp(-values.abs())) + values.clamp_min(0)
+
+
 @final
 class Mixture(Head):
     """A mixture of `modes` diagonal Gaussians over the whole chunk of H actions.
@@ -193,7 +198,7 @@ class Mixture(Head):
         """Log weights (B, M) and Gaussians (B, M, H, A) in deviations of the action."""
         shape = (-1, self.modes, *self.shape)
         means = self.means(features).view(shape)
-        deviations = functional.softplus(self.deviations(features)).view(shape) + self.least
+        deviations = positive(self.deviations(features)).view(shape) + self.least
         weights = self.weights(features).log_softmax(1)
         return weights, distributions.Normal(means, deviations, validate_args=False)
 

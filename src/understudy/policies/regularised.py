@@ -21,7 +21,6 @@ from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor, distributions, nn
-from torch.nn import functional
 
 from understudy.data.windows import Batch, Windows
 from understudy.nn.embed import waves
@@ -31,7 +30,7 @@ from understudy.nn.perceptron import perceptron
 from understudy.nn.vision import VisionConfig
 from understudy.physics.arms import ARMS, ArmName
 from understudy.policies.base import Policy, PolicyConfig, Preset
-from understudy.policies.heads import ActionCode, Last, masked_mean
+from understudy.policies.heads import ActionCode, Last, masked_mean, positive
 from understudy.policies.observe import Observations
 from understudy.spec import Spec
 
@@ -151,7 +150,7 @@ class Regularised(Policy):
         """Gaussians over coded actions (B, H, D)."""
         features = self.network(seen)
         means = self.means(features).view(-1, *self.shape)
-        deviations = functional.softplus(self.deviations(features)).view(-1, *self.shape)
+        deviations = positive(self.deviations(features)).view(-1, *self.shape)
         least = self.config.least_deviation
         return distributions.Normal(means, deviations + least, validate_args=False)
 
