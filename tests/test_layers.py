@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "understudy"
 
 # A module imports from the layers below its own. In an ordered layer it also imports those that stand before it.
 LAYERS = (
-    ("names", "config", "spec", "episode", "actor", "rollout"),
+    ("names", "config", "spec", "episode", "actor", "rows", "rollout"),
     ("statistics", "nn", "data", "physics"),
     ("policies", "tasks", "robots"),
     ("fleet", "run"),

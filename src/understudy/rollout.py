@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, final
 
 import gymnasium
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from understudy.actor import EXPERT_ACTION, Actor, Decision, Verdict
 from understudy.episode import Episode
-from understudy.spec import Spec, is_image
+from understudy.rows import Rows
+from understudy.spec import Spec
 
 
 class Recording(Protocol):
     """One take that is being written down while it runs."""
 
     def frame(self, key: str, image: NDArray[np.uint8]) -> None:
-        """Take the next frame (Y, X, 3) of camera `key`."""
+        """Take the next frame (Y, X, 3) of camera `key`; it may change when this returns."""
         ...
 
     def save(self, episode: Episode) -> Episode:
@@ -76,75 +77,23 @@ def rollouts(
 
 
 @final
+@dataclass(eq=False)
 class _Take:
-    """The growing rows of one running episode."""
+    """A running episode, but for its rows."""
 
-    def __init__(self, order: int, seed: int, spec: Spec, recording: Recording | None) -> None:
-        self.order, self.seed, self.recording = order, seed, recording
-        self._spec = spec
-        self._rows: dict[str, list[Any]] = {key: [] for key in spec.observations}
-        self._columns: dict[str, list[Any]] = {
-            name: []
-            for name in ("action", "label", "executed", "reward", "intervention", "time_s", "act_s")
-        }
-        self.episode: Episode | None = None
+    order: int
+    seed: int
+    recording: Recording | None
+    frames: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)  # that nobody records
+    executed: list[Any] = field(default_factory=list)
+    episode: Episode | None = None
 
-    @property
-    def ticks(self) -> int:
-        return len(self._columns["action"])
-
-    def see(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
-        """Note what is seen before the next command."""
-        self.seen = {
-            key: np.array(signal.check(key, observation[key]))
-            for key, signal in self._spec.observations.items()
-        }
-        self._time_s = float(info.get("time_s", self.ticks / self._spec.rate_hz))
-
-    def note(
-        self, decision: Decision, slot: int, act_s: float, reward: float, info: Mapping[str, Any]
-    ) -> None:
-        """Note the command given in the seen state and what came of it."""
-        for key, value in self.seen.items():
-            if self.recording is not None and is_image(key):
-                self.recording.frame(key, value)
-            else:
-                self._rows[key].append(value)
-        columns = self._columns
-        columns["action"].append(decision.command[slot].copy())
-        columns["reward"].append(reward)
-        columns["time_s"].append(self._time_s)
-        columns["act_s"].append(act_s)
-        columns["label"].append(None if decision.label is None else decision.label[slot].copy())
-        took = decision.intervention
-        columns["intervention"].append(None if took is None else bool(took[slot]))
-        columns["executed"].append(info.get("executed_action"))
-
-    def finish(self, source: str, terminated: bool, truncated: bool, success: bool | None) -> None:
-        """Assemble the episode; ticks without a label are NaN rows, without intervention False."""
-        kept = {key: np.stack(rows) for key, rows in self._rows.items() if rows}
-        executed = self._columns["executed"]
-        if any(row is None for row in executed) and any(row is not None for row in executed):
-            raise ValueError(
-                f"the world of seed {self.seed} put executed_action into the info of some steps only"
-            )
-        self.episode = Episode(
-            observations=kept,
-            actions=np.array(self._columns["action"], self._spec.action.dtype),
-            rewards=np.array(self._columns["reward"], np.float32),
-            time_s=np.array(self._columns["time_s"], np.float64),
-            terminated=terminated,
-            truncated=truncated,
-            success=success,
-            final_observation=self.seen,
-            labels=_filled(self._columns["label"], np.full(self._spec.action.shape, np.nan)),
-            executed=_filled(executed, None),
-            intervention=_filled(self._columns["intervention"], False),
-            act_s=np.array(self._columns["act_s"], np.float32),
-            task=self._spec.task,
-            source=source,
-            seed=self.seed,
-        )
+    def keep(self, key: str, image: NDArray[np.uint8]) -> None:
+        """Take the next frame of a camera."""
+        if self.recording is not None:
+            self.recording.frame(key, image)
+        else:
+            self.frames.setdefault(key, []).append(image.copy())
 
 
 @final
@@ -171,10 +120,13 @@ class _Run:
             if (EXPERT_ACTION in actor.requests)
             else []
         )
-        self._observations = {
-            key: np.zeros((len(worlds), *signal.shape), signal.dtype)
+        count = len(worlds)
+        self._rows = Rows(count)
+        self._seen = {  # what each slot saw last
+            key: np.zeros((count, *signal.shape), signal.dtype)
             for key, signal in self._spec.observations.items()
         }
+        self._time_s, self._rewards = np.zeros(count), np.zeros(count, np.float32)
 
     def episodes(self) -> Iterator[Episode]:
         try:
@@ -201,69 +153,138 @@ class _Run:
         seeds = np.zeros(len(self._worlds), np.int64)
         for slot, order, seed in starts:
             recording = self._recorder.begin() if self._recorder else None
-            take = self._takes[slot] = _Take(order, seed, self._spec, recording)
+            self._takes[slot] = _Take(order, seed, recording)
             observation, info = self._worlds[slot].reset(seed=seed)
-            take.see(observation, info)
+            self._see(slot, 0, observation, info)
             slots[slot], seeds[slot] = True, seed
         if starts:
+            self._check_seen(np.flatnonzero(slots))
             self._actor.reset(slots, seeds)
 
     def _tick(self) -> None:
         """One command for every running world; ended episodes make room for waiting seeds."""
         active = np.array([take is not None for take in self._takes])
-        info = {
-            "active": active,
-            "tick": np.array([take.ticks if take else 0 for take in self._takes], np.int64),
-        }
-        for slot, take in enumerate(self._takes):
-            if take is not None:
-                for key, value in take.seen.items():
-                    self._observations[key][slot] = value
+        info = {"active": active, "tick": self._rows.ticks.copy()}
         if self._experts:
             info[EXPERT_ACTION] = self._expert_actions(active)
         began = time.perf_counter()
-        decision = self._actor.act(self._observations, info)
-        self._act_s = time.perf_counter() - began
+        decision = self._actor.act(self._seen, info)
+        act_s = time.perf_counter() - began
         acting = active if decision.waiting is None else active & ~decision.waiting
         if not acting.any():
             raise ValueError("the actor lets all worlds wait, and there is nothing to wait for")
-        decision = _checked(decision, acting, self._spec)
-        redo: list[tuple[int, int, int]] = []
-        for slot in np.flatnonzero(acting):
-            redo += self._step(int(slot), decision)
-        self._begin(redo)
+        slots = np.flatnonzero(acting)
+        decision = _checked(decision, slots, len(self._takes), self._spec)
+        self._note(slots, decision, act_s)
+        ends = [end for slot in slots.tolist() if (end := self._step(slot, decision)) is not None]
+        self._rows.write("reward", slots, self._rewards)
+        self._rows.advance(slots)
+        self._check_seen(slots)
+        self._begin([start for end in ends if (start := self._end(*end)) is not None])
         self._begin([(slot, *self._waiting.pop()) for slot in self._free()])
 
-    def _step(self, slot: int, decision: Decision) -> list[tuple[int, int, int]]:
-        """Step one world; returns its (slot, order, seed) if the take is to be done again."""
+    def _note(self, slots: NDArray[np.int64], decision: Decision, act_s: float) -> None:
+        """Note what is seen in these slots and what is commanded there."""
+        rows = self._rows
+        for key in self._spec.vectors:
+            rows.write(key, slots, self._seen[key])
+        rows.write("action", slots, decision.command)
+        rows.write("time_s", slots, self._time_s)
+        rows.write("act_s", slots, np.full(len(self._takes), act_s, np.float32))
+        rows.write_some("label", slots, decision.label)
+        rows.write_some("intervention", slots, decision.intervention)
+
+    def _step(self, slot: int, decision: Decision) -> tuple[Any, ...] | None:
+        """Step one world; return what `_end` has to know where the episode ends here."""
         take = self._takes[slot]
         assert take is not None
         observation, reward, terminated, truncated, info = self._worlds[slot].step(
             decision.command[slot]
         )
-        take.note(decision, slot, self._act_s, float(reward), info)
-        take.see(observation, info)
-        verdict = Verdict(0 if decision.verdict is None else int(decision.verdict[slot]))
+        for key in self._spec.cameras:
+            take.keep(key, self._seen[key][slot])
+        executed = info.get("executed_action")
+        if executed is not None:
+            take.executed.append(executed)
+        self._rewards[slot] = reward
+        self._see(slot, int(self._rows.ticks[slot]) + 1, observation, info)
+        verdict = Verdict.NONE if decision.verdict is None else Verdict(int(decision.verdict[slot]))
         if verdict is Verdict.NONE and not (terminated or truncated):
-            return []
+            return None
+        return slot, verdict, bool(terminated), bool(truncated), info.get("is_success")
+
+    def _see(
+        self, slot: int, tick: int, observation: Mapping[str, Any], info: Mapping[str, Any]
+    ) -> None:
+        """Keep what a slot sees before its next command; `_check_seen` looks at the numbers."""
+        for key, signal in self._spec.observations.items():
+            value, seen = np.asarray(observation[key]), self._seen[key]
+            if value.shape != signal.shape or value.dtype != seen.dtype:
+                value = signal.check(key, value)
+            seen[slot] = value
+        time_s = info.get("time_s")
+        self._time_s[slot] = tick / self._spec.rate_hz if time_s is None else time_s
+
+    def _check_seen(self, slots: NDArray[np.int64]) -> None:
+        """Raise ValueError where a number is not finite, or a choice none of the signal's."""
+        for key, signal in self._spec.observations.items():
+            seen = self._seen[key]
+            if signal.choices is None and (seen.dtype.kind != "f" or np.isfinite(seen).all()):
+                continue
+            for slot in slots:
+                signal.check(key, seen[slot])
+
+    def _end(
+        self, slot: int, verdict: Verdict, terminated: bool, truncated: bool, is_success: Any
+    ) -> tuple[int, int, int] | None:
+        """End the episode of a slot; returns its (slot, order, seed) if it is to be done again."""
+        take = self._takes[slot]
+        assert take is not None
         self._takes[slot] = None
         if verdict in (Verdict.DISCARD, Verdict.REDO):
+            self._rows.clear(slot)
             if take.recording is not None:
                 take.recording.discard()
             if verdict is Verdict.REDO:
-                return [(slot, take.order, take.seed)]
+                return slot, take.order, take.seed
             self._finished[take.order] = None
-            return []
+            return None
         judged = {Verdict.SUCCESS: True, Verdict.FAILURE: False}.get(verdict)
-        success = judged if judged is not None else info.get("is_success")
-        take.finish(
-            self._actor.source,
-            terminated=bool(terminated),
-            truncated=bool(truncated) or not terminated,
+        success = judged if judged is not None else is_success
+        take.episode = replace(
+            self._assembled(slot, take),
+            terminated=terminated,
+            truncated=truncated or not terminated,
             success=None if success is None else bool(success),
         )
+        self._rows.clear(slot)
         self._finished[take.order] = take
-        return []
+        return None
+
+    def _assembled(self, slot: int, take: _Take) -> Episode:
+        """The episode of a slot; ticks without a label are NaN rows, without intervention False."""
+        rows = self._rows
+        if len(take.executed) not in (0, rows.ticks[slot]):
+            raise ValueError(
+                f"the world of seed {take.seed} put executed_action into the info of some steps only"
+            )
+        kept = {key: np.stack(frames) for key, frames in take.frames.items()}
+        return Episode(
+            observations={key: rows.read(key, slot) for key in self._spec.vectors} | kept,
+            actions=rows.read("action", slot),
+            rewards=rows.read("reward", slot),
+            time_s=rows.read("time_s", slot),
+            terminated=False,
+            truncated=False,
+            final_observation={key: seen[slot].copy() for key, seen in self._seen.items()},
+            labels=rows.read_some("label", slot, np.nan),
+            executed=np.array(take.executed) if take.executed else None,
+            intervention=rows.read_some("intervention", slot, False),
+            act_s=rows.read("act_s", slot),
+            task=self._spec.task,
+            source=self._actor.source,
+            seed=take.seed,
+        )
 
     def _expert_actions(self, active: NDArray[np.bool_]) -> NDArray[Any]:
         signal = self._spec.action
@@ -280,19 +301,12 @@ class _Run:
         return recording.save(take.episode)
 
 
-def _checked(decision: Decision, acting: NDArray[np.bool_], spec: Spec) -> Decision:
-    """The decision with commands in the action's dtype; rows of other slots are not looked at."""
+def _checked(decision: Decision, slots: NDArray[np.int64], count: int, spec: Spec) -> Decision:
+    """The decision of N slots with commands in the action's dtype; other slots' are not looked at."""
     signal = spec.action
-    command = np.zeros((len(acting), *signal.shape), signal.dtype)
+    command = np.zeros((count, *signal.shape), signal.dtype)
     given = np.asarray(decision.command)
     if given.shape != command.shape:
         raise ValueError(f"the actor commanded shape {given.shape}, expected {command.shape}")
-    command[acting] = signal.check("the actor's command", given[acting], (int(acting.sum()),))
+    command[slots] = signal.check("the actor's command", given[slots], (len(slots),))
     return replace(decision, command=command)
-
-
-def _filled(rows: list[Any], absent: Any) -> NDArray[Any] | None:
-    """Rows as an array with `absent` where there is none; None where there is none at all."""
-    if all(row is None for row in rows):
-        return None
-    return np.array([absent if row is None else row for row in rows])

@@ -31,9 +31,10 @@ class _Predictor:
         tasks = policy.config.tasks
         if tasks and task not in tasks:
             raise ValueError(f"the policy does not know the task {task!r}; it learnt: {tasks}")
-        self._task = tasks.index(task) if tasks else 0
         self.policy, self.width = policy.eval(), width
         self.device = next((t.device for t in [*policy.parameters(), *policy.buffers()]), "cpu")
+        number = tasks.index(task) if tasks else 0
+        self._tasks = torch.full((width,), number, device=self.device)
         self._history: dict[str, NDArray[Any]] = {}  # {key: (N, K, *shape)}
 
     def reset(self, slots: NDArray[np.bool_], seeds: NDArray[np.int64]) -> None:
@@ -60,12 +61,15 @@ class _Predictor:
         Slots that wait have seen it already.
         """
         slots: Any = ~self._has_seen if self._has_seen.any() else slice(None)
+        new = np.flatnonzero(self._is_new)
         for key, history in self._history.items():
             newest = info[TICK] if key == TICK else observations[key]
-            history[slots, :-1] = history[slots, 1:]
+            if history.shape[1] > 1:
+                history[slots, :-1] = history[slots, 1:]
             history[slots, -1] = newest[slots]
-            history[self._is_new] = newest[self._is_new, None]
-        self._is_new[:] = False
+            if len(new):
+                history[new] = newest[new, None]
+        self._is_new[new] = False
         self._has_seen[:] = False
 
     def wait(self, slots: NDArray[np.int64]) -> NDArray[np.bool_] | None:
@@ -82,16 +86,17 @@ class _Predictor:
             for start in range(0, len(slots), self.width)
         ]
         self._chunks[slots] += 1
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def windows(self, slots: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """Return what at most `width` slots (n,) saw last, {key: (width, K, *shape)}, padded."""
-        padded = np.concatenate([slots, np.repeat(slots[:1], self.width - len(slots))])
+        if missing := self.width - len(slots):
+            slots = np.concatenate([slots, np.repeat(slots[:1], missing)])
         observations = {
-            key: torch.from_numpy(history[padded]).to(self.device)
+            key: torch.from_numpy(history[slots]).to(self.device)
             for key, history in self._history.items()
         }
-        observations[TASK] = torch.full((self.width,), self._task, device=self.device)
+        observations[TASK] = self._tasks
         return observations
 
     def _predict(self, slots: NDArray[np.int64]) -> NDArray[Any]:
@@ -211,11 +216,11 @@ class Chunks:
         self._predictor.see(observations, info)
         empty = np.flatnonzero(info["active"] & (self._played >= self.execute))
         count = len(empty)
-        if self._waits and count < info["active"].sum():
+        if self._waits and count % self._predictor.width and count < info["active"].sum():
             count -= count % self._predictor.width
         if count:
             chunks = self._predictor.predict(empty[:count])
-            self._queue[empty[:count]] = chunks.reshape(self._queue[empty[:count]].shape)
+            self._queue[empty[:count]] = chunks.reshape(count, *self._queue.shape[1:])
             self._played[empty[:count]] = 0
         waiting = self._predictor.wait(empty[count:])
         command = self._queue[

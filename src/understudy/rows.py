@@ -1,0 +1,75 @@
+"""The growing rows of episodes that run side by side."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOM = 256  # ticks, at first
+
+
+@final
+class Rows:
+    """Columns of N slots that grow tick by tick; each slot is at a tick of its own.
+
+    What all slots have is written for many of them at once, which costs a tenth of keeping a list for each.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.ticks = np.zeros(slots, np.int64)
+        self._room = ROOM
+        self._columns: dict[str, NDArray[Any]] = {}  # (N, room, *shape)
+
+    def write(self, name: str, slots: NDArray[np.int64], values: NDArray[Any]) -> None:
+        """Note the rows of `values` (N, *shape) that belong to the slots numbered `slots`."""
+        column = self._columns.get(name)
+        if column is None:
+            shape = (len(self.ticks), self._room, *values.shape[1:])
+            column = self._columns[name] = np.zeros(shape, values.dtype)
+        elif column.dtype != values.dtype:
+            wider = np.promote_types(column.dtype, values.dtype)
+            column = self._columns[name] = column.astype(wider)
+        column[slots, self.ticks[slots]] = values[slots]
+
+    def write_some(self, name: str, slots: NDArray[np.int64], values: Any) -> None:
+        """Note what not every tick has; None: this one has not."""
+        if values is not None:
+            self.write(name, slots, np.asarray(values))
+            self.write(_given(name), slots, np.ones(len(self.ticks), np.bool_))
+
+    def advance(self, slots: NDArray[np.int64]) -> None:
+        """Go on to the next tick in these slots."""
+        self.ticks[slots] += 1
+        if self.ticks.max() == self._room:
+            self._room *= 2
+            self._columns = {
+                name: np.concatenate([column, np.zeros_like(column)], axis=1)
+                for name, column in self._columns.items()
+            }
+
+    def read(self, name: str, slot: int) -> NDArray[Any]:
+        """Return what a slot has in a column so far, (T, *shape)."""
+        return self._columns[name][slot, : self.ticks[slot]].copy()
+
+    def read_some(self, name: str, slot: int, absent: Any) -> NDArray[Any] | None:
+        """As `read`, with `absent` at ticks that have none; None where no tick has one."""
+        if _given(name) not in self._columns:
+            return None
+        values, given = self.read(name, slot), self.read(_given(name), slot)
+        if given.all():
+            return values
+        if not given.any():
+            return None
+        return np.where(given.reshape(-1, *[1] * (values.ndim - 1)), values, absent)
+
+    def clear(self, slot: int) -> None:
+        """Begin anew in a slot."""
+        for column in self._columns.values():
+            column[slot, : self.ticks[slot]] = 0
+        self.ticks[slot] = 0
+
+
+def _given(name: str) -> str:
+    return f"{name} is given"
