@@ -68,7 +68,7 @@ def main() -> None:
                 found += fleet_speed.grounds(folder, *size)
             case "peers":
                 pythons = {name: getattr(given, name) for name in ("lerobot", "imitation")}
-                found += fleet_peers.measure(folder, pythons, *size, [*known, *found])
+                found += fleet_peers.measure(folder, pythons, *size)
             case "worlds":
                 found += fleet_speed.growth(folder, *size)
             case "costs":
