@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 
 import numpy as np
 import pygame
@@ -20,6 +21,9 @@ from understudy.spec import ENVIRONMENT_STATE, STATE
 MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 WIDTH, HEIGHT = 1280, 1024
 PATIENCE_S = 60
+# PyBullet's window: the left part of the third slider, where the arm is seen, and of five lines of text two.
+THIRD_SLIDER, ARM = ("860", "193"), np.s_[230:345, 460:570]
+FIRST_LINE, LAST_LINE = np.s_[470:486, 280:770], np.s_[542:558, 280:770]
 
 
 @pytest.fixture
@@ -135,6 +139,32 @@ def test_a_slider_dragged_with_the_mouse_turns_its_joint(display, collecting, tm
     assert joints[-1, 1] > 0.5
     assert np.abs(joints[-1, [0, 2, 3, 4, 5, 6]]).max() < 0.05
     np.testing.assert_allclose(episode.actions[:, 7], episode.time_s + 1 / 240, atol=1e-3)
+
+
+@pytest.mark.skipif(find_spec("pybullet") is None, reason="the extra `bullet` is not installed")
+@pytest.mark.parametrize(
+    "collecting", [("panda-grasp:engine=bullet,limit_s=60", "bullet-sliders")], indirect=True
+)
+def test_bullets_own_sliders_lead_the_arm_as_well(display, collecting, tmp_path):
+    process, send = collecting
+    until(lambda: 100 < letters(display[1], LAST_LINE) < 4000, "the text being shown")  # not black
+    told, stood = letters(display[1], FIRST_LINE), pixels(display[1])[ARM]
+    send("mousemove", "400", "300", "keydown", "q")
+    until(lambda: letters(display[1], FIRST_LINE) != told, "the recording being told of")
+    send("keyup", "q", "mousemove", *THIRD_SLIDER, "mousedown", "1")
+    until(lambda: np.abs(pixels(display[1])[ARM] - stood).mean() > 5, "the arm moving")
+    send("mouseup", "1", "mousemove", "400", "300", "keydown", "e")
+    until(lambda: saved(tmp_path / "set") == 1, "the episode being saved")
+    send("keyup", "e", "key", "Escape")
+    assert process.wait(PATIENCE_S) == 0
+    places = np.asarray(Dataset.open(tmp_path / "set")[0].observations[STATE])
+    assert places[0, 2] - places[-1, 2] > 0.03
+    assert np.abs(places[-1, :2] - places[0, :2]).max() < 0.02
+
+
+def letters(file, line):
+    """How many dark pixels a line of text has."""
+    return int((pixels(file)[line] < 100).all(-1).sum())
 
 
 def knobs(file):

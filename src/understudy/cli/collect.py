@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from understudy.actor import EXPERT_ACTION
 from understudy.cli.options import FleetOptions, parse, plural
@@ -17,6 +17,9 @@ from understudy.episode import Episode, Lost
 from understudy.spec import Spec
 from understudy.tasks import make_task, task_names
 from understudy.tasks.base import TaskConfig
+
+if TYPE_CHECKING:  # a --help needs no devices
+    from understudy.cli.teleoperate import Device
 
 SEEDS_MOST = 10_000  # demonstrations begin from seeds 0 to 9,999; reports from 100,000
 
@@ -33,9 +36,9 @@ class Collect:
     """How many to record."""
     seed: int = 0
     """Seed of the first episode, 0..9999; each next one takes the next."""
-    device: Literal["expert", "keyboard", "sliders", "gamepad", "draw"] = "expert"
-    """Who shows it: the task's expert, a person at the keys, sliders or gamepad of a window, or the expert on
-    curves that a person draws there."""
+    device: Literal["expert", "keyboard", "sliders", "bullet-sliders", "gamepad", "draw"] = "expert"
+    """Who shows it: the task's expert, a person at the keys, sliders or gamepad of a window, or at the sliders of
+    PyBullet's own, or the expert on curves that a person draws."""
     script: Path | None = None
     """What hands do, from a file in the place of a window: a JSON list of [moment, what, name, value], such as
     [0, "down", "q"] or [3, "slide", "x", 0.5]."""
@@ -102,9 +105,7 @@ def _ask_expert(task: TaskConfig, seed: int) -> None:
         world.get_wrapper_attr(EXPERT_ACTION)()
 
 
-def _by_hand(
-    options: Collect, device: Literal["keyboard", "sliders", "gamepad", "draw"], task: TaskConfig
-) -> int:
+def _by_hand(options: Collect, device: Device | Literal["draw"], task: TaskConfig) -> int:
     from understudy.cli.teleoperate import draw, teleoperate
 
     if options.ground != FleetOptions():

@@ -39,7 +39,7 @@ class Rules:
     """Gates ensemble and thrifty: how many policies are trained; the first one is the learner."""
     intervention_rate: float = 0.1
     """Gate thrifty: share of the learner's ticks at which the expert shall be called."""
-    hands: Literal["keyboard", "sliders", "gamepad"] = "keyboard"
+    hands: Literal["keyboard", "sliders", "bullet-sliders", "gamepad"] = "keyboard"
     """Gate person: what the person leads the world with."""
     script: str = ""
     """Gate person: what hands do, from a file in the place of a window, as in `understudy collect`."""

@@ -1,4 +1,4 @@
-"""`understudy collect --device keyboard`, `sliders` or `gamepad`: a person shows a task in a window.
+"""`understudy collect --device keyboard`, `sliders`, `bullet-sliders` or `gamepad`: a person shows a task in a window.
 
 `--device draw`: a person draws curves there, and the task's expert follows them.
 """
@@ -30,7 +30,8 @@ from understudy.tasks.paced import Paced
 if TYPE_CHECKING:  # torch, which comes with it, is not for those who only show
     from understudy.fleet import PolicyActor
 
-Device = Literal["keyboard", "sliders", "gamepad"]
+Device = Literal["keyboard", "sliders", "bullet-sliders", "gamepad"]
+SLIDERS: tuple[Device, ...] = ("sliders", "bullet-sliders")
 Opened = Callable[[], tuple[Dataset, Sequence[int]]]
 
 
@@ -53,7 +54,7 @@ def teleoperate(
     with _watched(task, source, is_live=script is None) as world:
         dataset, seeds = opened()
         saved = _Saved(dataset, episodes, keep)
-        actor = Teleoperator(controls, task.spec, source, saved.undo, device == "sliders")
+        actor = Teleoperator(controls, task.spec, source, saved.undo, device in SLIDERS)
         try:
             for episode in rollouts([world], actor, seeds):
                 if saved.are_enough_with(episode, actor.person):
@@ -80,7 +81,7 @@ def correct(
     policy = learner.build(task.spec)
     source = _source(task, device, controls, script)
     with _watched(task, source, is_live=script is None) as world:
-        person = Teleoperator(controls, task.spec, source, None, device == "sliders", True)
+        person = Teleoperator(controls, task.spec, source, None, device in SLIDERS, True)
         gate = PersonGate().build(task.spec)
         try:
             yield from rollouts([world], Mixture(person, policy, gate), seeds)
@@ -178,11 +179,11 @@ def controls_of(task: TaskConfig, device: Device) -> Controls:
     Raises ValueError for a task that the device cannot lead.
     """
     controls = task.controls
-    if controls is None and device == "sliders":
+    if controls is None and device in SLIDERS:
         controls = Controls(begin=(0.0,) * task.spec.action.size)
         places = sliders_of(controls, task.spec).values()
         controls = Controls(begin=tuple(slider.value for slider in places))
-    if device == "sliders" and controls is not None:
+    if device in SLIDERS and controls is not None:
         sliders_of(controls, task.spec)
     elif controls is None or not (controls.push or controls.hold or controls.put):
         raise ValueError(f"{type(task).__name__} has no keys to be led with")
@@ -197,6 +198,10 @@ def _source(task: TaskConfig, device: Device, controls: Controls, script: Path |
 
 
 def _window(task: TaskConfig, device: Device | Literal["draw"]) -> Source:
+    if device == "bullet-sliders":
+        from understudy.collect.bullet_window import BulletWindow
+
+        return BulletWindow()
     from understudy.collect.window import Window
 
     return Window(f"Understudy: {task.spec.task}", device)

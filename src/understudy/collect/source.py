@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,13 @@ class Source(Protocol):
     def close(self) -> None:
         """Close what was opened."""
         ...
+
+
+def has_screen() -> bool:
+    """Whether a display server says that it is there; other systems than Linux always have one."""
+    if os.name != "posix" or os.uname().sysname == "Darwin":
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 class Stopped(Exception):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from understudy.collect.gamepad import PAD
 from understudy.collect.panel import WIDTH_PX, Panel
-from understudy.collect.source import Event, Slider
+from understudy.collect.source import Event, Slider, has_screen
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 # A window that is drawn through OpenGL would take the thread's context, which MuJoCo's pictures need.
@@ -187,10 +187,3 @@ def _gamepads() -> list[controller.Controller]:
             "no gamepad is plugged in; plug one in, or lead it with --device keyboard"
         )
     return found
-
-
-def has_screen() -> bool:
-    """Whether a display server says that it is there; other systems than Linux always have one."""
-    if os.name != "posix" or os.uname().sysname == "Darwin":
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -34,7 +34,7 @@ from understudy.physics.models import Gripper, Solid, Vector, inertia_of, vector
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Within, the engine, which greets whoever starts it, writes nothing to the terminal."""
     kept, nowhere = [os.dup(number) for number in (1, 2)], os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()
@@ -50,7 +50,7 @@ def _quietly() -> Iterator[None]:
 
 
 try:
-    with _quietly():
+    with quietly():
         import pybullet as bullet
         from pybullet_utils.bullet_client import BulletClient
 except ModuleNotFoundError as error:
@@ -72,6 +72,15 @@ FLOOR = Thing(
 )
 
 
+def started(shown: bool = False) -> Any:
+    """An engine without a world, in a window where it shall be `shown`; all of PyBullet is asked of it.
+
+    A process has one window at most. PyBullet ends the process where there is no screen.
+    """
+    with quietly():
+        return BulletClient(bullet.GUI if shown else bullet.DIRECT)
+
+
 @final
 class BulletArm:
     """A scene in PyBullet; see `Arm`."""
@@ -79,8 +88,7 @@ class BulletArm:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.step_s = STEP_S
-        with _quietly():
-            self._world: Any = BulletClient(bullet.DIRECT)
+        self._world = started()
         self._folder = tempfile.TemporaryDirectory(prefix="understudy-")
         self._files: list[str] = []
         for number, mount in enumerate(scene.arms):
