@@ -37,7 +37,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "mountain-car": Recipe(
             policy=SMALL,
-            gail={"updates": 32, "discriminator_rate": 5e-3, "penalty": 1.0},
+            gail={
+                "updates": 8,
+                "discriminator_rate": 5e-3,
+                "penalty": 1.0,
+                "memory": 200_000,
+            },
             practice={
                 "steps": 190_000,
                 "steps_per_round": 2000,
