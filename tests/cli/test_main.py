@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from understudy.cli import VERBS, main
+from understudy.data.store import Dataset
 from understudy.policies import find_policy, policy_names
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.lerobot_diffusion import LerobotDiffusionConfig
@@ -119,8 +120,11 @@ def test_a_gymnasium_environment_is_measured_like_any_task(tmp_path, capsys):
     assert make_task("gym:Pendulum-v1").spec.action.low == (-2.0,)
 
 
-@pytest.mark.parametrize("words", [("collect", "--help"), ()])
-def test_a_reader_that_has_seen_enough_is_no_error(words):
+@pytest.mark.parametrize("words", [("collect", "--help"), (), ("data", "info")])
+def test_a_reader_that_has_seen_enough_is_no_error(words, tmp_path):
+    if words == ("data", "info"):
+        Dataset.create(tmp_path / "set", make_task("pendulum").spec).close()
+        words = (*words, str(tmp_path / "set"))
     command = [sys.executable, "-m", "understudy", *words]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:

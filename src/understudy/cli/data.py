@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from understudy.cli.console import Console
 from understudy.cli.options import parse, plural
 from understudy.cli.usage import DATA
 from understudy.data.doctor import verify
@@ -72,7 +72,7 @@ class View:
 
 def main(arguments: Sequence[str]) -> int:
     """Do one of the verbs."""
-    console = Console(highlight=False)
+    console = Console()
     verb, rest = arguments[0], arguments[1:]
     if verb == "info":
         return _info(parse(Info, rest, "data info", DATA[verb]), console)

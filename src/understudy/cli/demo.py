@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
+from understudy.cli.console import Console
 from understudy.cli.options import parse
 
 
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         ["evaluate", str(run), "--task", TASK, "--against", "expert",
          "--episodes", str(options.episodes), "--out", str(folder)],
     ]  # fmt: skip
-    console = Console(highlight=False)
+    console = Console()
     for verb, step in zip((collect, train, evaluate), steps, strict=True):
         console.print(f"\n$ understudy {' '.join(step)}", markup=False, style="bold")
         code = verb.main(step[1:])

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-
+from understudy.cli.console import Console
 from understudy.cli.options import FleetOptions, parse, plural
 from understudy.cli.shares import one_bar
 from understudy.cli.usage import EVALUATE
@@ -80,7 +79,7 @@ def evaluate(fleet: Fleet, actor: str, options: Evaluate, commands: Sequence[str
     import torch
 
     torch.set_num_threads(1)  # workers have one, and the bits of a result depend on it
-    console = Console(highlight=False)
+    console = Console()
     task = make_task(options.task)
     configs = {name: _actor(name, options, task) for name in (actor, options.against) if name}
     problem = rendering_problem(task) if options.videos else None
@@ -170,7 +169,7 @@ def measured(
         versions=made_with,
     )
     report = begun = _gone_on(begun, unfinished, actor.build(task.spec).source)
-    due, console = time.monotonic() + KEEP_S, Console(highlight=False)
+    due, console = time.monotonic() + KEEP_S, Console()
     done = len(report.rows)
     with one_bar(console, len(report.seeds), done, Path(name).name) as bar:
         outcomes = fleet.play(task, actor, begun.missing, outcome_of, watch=bar.watch)

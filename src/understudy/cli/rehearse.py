@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from understudy.cli.console import Console
 from understudy.data.windows import Windows
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies.base import Policy

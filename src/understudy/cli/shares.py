@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, final
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from understudy.cli.console import Console
 
 if TYPE_CHECKING:  # torch, which comes with it, is not for a --help
     from understudy.fleet import Shares
@@ -37,7 +38,7 @@ def watched(
     name: str, count: int, play: Callable[[Callable[[Shares], None]], Iterator[T]]
 ) -> Iterator[T]:
     """Yield what `play` does, which is told whom to tell how far all of it is, under a bar."""
-    with one_bar(Console(highlight=False), count, name=name) as bar:
+    with one_bar(Console(), count, name=name) as bar:
         yield from play(bar.watch)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import tyro
-from rich.console import Console
 
+from understudy.cli.console import Console
 from understudy.cli.evaluate import Evaluate, evaluate
 from understudy.cli.options import FleetOptions, parse, plural, words_of
 from understudy.cli.shares import one_bar
@@ -184,7 +184,7 @@ def _swept(run: Run, name: str, options: Sweep[Any], fleet: Fleet) -> None:
     """Try all, write down what it came to, measure the best."""
     config, trial = options.sweep, _trial(name, options)
     search, count = _search(options, run.folder)
-    console = Console(file=sys.stdout, highlight=False)  # whatever a training here does to stdout
+    console = Console(sys.stdout)  # whatever a training here does to stdout
     console.print(f"{plural(count, 'training')} -> {run.folder}", markup=False)
     standings: Sequence[Standing] = []
     with one_bar(console, count) as bar:

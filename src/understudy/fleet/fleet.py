@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
 from understudy.episode import Episode, Lost
@@ -60,12 +59,7 @@ class Fleet(ABC):
         return self
 
     @final
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         idle, self._idle = self._idle, Idle()
         idle.is_kept = False  # a call that is still open releases none any more
         for worker in idle.workers:
