@@ -8,7 +8,7 @@ are those until these reach the target, seconds of one processor, on one thread.
 of the recipe, over 200 starts from seed 100,000, the expert's over the same. PYTHON has imitation: three of
 its trainings, from the same demonstrations and looked at alike, are timed to the same target; ratio is their
 median over ours, its range from the slowest of ours against the fastest of theirs to the reverse. `-cloned`
-begins with cloning for 1000 steps, whose time counts. A seed that never reaches the target counts with all
+begins with cloning for 1000 steps, whose time counts; `cloning_return` is what that alone reaches. A seed that never reaches the target counts with all
 its time, and lowers `reached`. The `franka` cases learn from recorded files in FOLDER, see gail_franka.py.
 """
 
@@ -62,6 +62,7 @@ class Case:
     target: float
     environment: str = ""  # imitation's name of it; "": it is not compared
     their_steps: int = 300_000
+    steps: int = 0  # to learn for; 0: those of the recipe
     cloned: bool = False
 
 
@@ -70,8 +71,8 @@ CASES = {
     "cart-pole-cloned": Case("cart-pole", "mlp", 20, 475.0, cloned=True),
     "pendulum": Case("pendulum", "gaussian", 25, -400.0, "Pendulum-v1"),
     "pendulum-cloned": Case("pendulum", "gaussian", 25, -400.0, cloned=True),
-    "hopper": Case("hopper", "gaussian", 20, 2000.0),
-    "hopper-cloned": Case("hopper", "gaussian", 20, 2000.0, cloned=True),
+    "hopper": Case("hopper", "gaussian", 20, 2000.0, steps=300_000),
+    "hopper-cloned": Case("hopper", "gaussian", 20, 2000.0, steps=300_000, cloned=True),
 }
 
 
@@ -83,6 +84,7 @@ class Run:
     steps: int
     reached: bool
     returns: NDArray[np.float64]  # at the end
+    cloning: NDArray[np.float64]  # before the first step, of one that was cloned
 
 
 def shown(case: Case, folder: Path) -> Dataset:
@@ -107,7 +109,8 @@ def learnt(case: Case, dataset: Dataset, seed: int) -> Run:
     """Train once with the recipe."""
     recipe, task = RECIPES[case.task], make_task(case.task)
     config = GailConfig(**{**recipe.gail, **(CLONED if case.cloned else {})})
-    practice = PpoConfig(**{**recipe.practice, **(CAREFUL if case.cloned else {}), "seed": seed})
+    changes = {**(CAREFUL if case.cloned else {}), **({"steps": case.steps} if case.steps else {})}
+    practice = PpoConfig(**{**recipe.practice, **changes, "seed": seed})
     kind = find_policy(case.policy)
     fields = {key: value for key, value in recipe.policy.items() if hasattr(kind(), key)}
     began = time.process_time()
@@ -115,6 +118,7 @@ def learnt(case: Case, dataset: Dataset, seed: int) -> Run:
     spent = time.process_time() - began
     enough: tuple[float, int] | None = None
     steps = 0
+    cloning = returns(policy, case.task, STARTS) if case.cloned else np.zeros(0)
     if case.cloned and returns(policy, case.task, LOOKS).mean() >= case.target:
         enough = (spent, 0)
     reports = gail(policy, dataset, task, config, practice, adapts=not case.cloned)
@@ -131,7 +135,8 @@ def learnt(case: Case, dataset: Dataset, seed: int) -> Run:
     print(
         f"{case.task} seed {seed}: {seconds:.1f} s, {needed:,} steps, reached {enough is not None}"
     )
-    return Run(seconds, needed, enough is not None, returns(policy, case.task, STARTS))
+    last = returns(policy, case.task, STARTS)
+    return Run(seconds, needed, enough is not None, last, cloning)
 
 
 def theirs(case: Case, dataset: Dataset, python: str, folder: Path) -> list[float]:
@@ -195,6 +200,9 @@ def rows_of(name: str, folder: Path, python: str) -> list[results.Row]:
         results.median_row(name, "seconds_to_return", ours, "s", SEEDS),
         results.median_row(name, "steps_to_return", [run.steps for run in runs], "steps", SEEDS),
     ]
+    if case.cloned:
+        begun_with = pooled_mean([run.cloning for run in runs])
+        rows.append(results.estimate_row(name, "cloning_return", begun_with, "return", SEEDS))
     if case.environment and python:
         peer = theirs(case, dataset, python, folder)
         ratio = median(peer) / median(ours)
