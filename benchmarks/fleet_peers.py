@@ -1,10 +1,10 @@
 """Our episodes a second against LeRobot's `eval_policy` and imitation's `generate_trajectories`.
 
-Both sides step the same worlds (ours), sixteen side by side in a process, from the same seeds, and ask
-the same network of the same checkpoint for the same chunks with the same noise: what differs are the
-loop and how worlds are vectorised. A peer's returns have to be ours. Theirs is the best of what they
-offer, environments in this process with one or two threads of torch, and environments in processes of
-their own; ours is the better of this process and a pool of two, which like the peer's has both cores of the
+Both sides step the same worlds (ours; LeRobot's PushT is gym-pusht's own, which makes its outline anew at
+each step), sixteen side by side in a process, from the same seeds, and ask the same network of the same
+checkpoint for the same chunks with the same noise: what differs are the loop and how worlds are vectorised.
+A peer's returns have to be ours. Theirs is the best of what they offer, environments in this process with
+one or two threads of torch, and environments in processes of their own; ours is the better of this process and a pool of two, which like the peer's has both cores of the
 machine. Imports and the start of environments are counted on neither side: our fleet is kept and has
 played an episode of each world before. Repeats of all take turns, `ratio_to_peer` is within a repeat.
 Where the peer's environment has no gym-pusht or MuJoCo, it finds ours behind its own packages.

@@ -55,6 +55,7 @@ OPTIONAL = {
     "gym_pusht": "pusht",
     "pymunk": "pusht",
     "cv2": "pusht",
+    "shapely": "pusht",
     "Box2D": "box2d",
     "pybullet": "bullet",
     "pybullet_data": "bullet",

@@ -1,6 +1,7 @@
 """PushT in mirrors: the published goal is its own image in one, the mirrored goal's in another."""
 
 import numpy as np
+import pytest
 
 from understudy.data.formats.pusht import (
     IMAGE,
@@ -90,3 +91,20 @@ def test_the_picture_of_a_mirrored_world_is_the_mirrored_picture():
     turned = TURNS[MIRROR_PICTURES](first).astype(int)
     assert np.abs(first.astype(int) - second).mean() > 3
     assert np.abs(turned - second).mean() < 1
+
+
+@pytest.mark.parametrize("name", ["pusht", "pusht:goal=mirrored"])
+def test_the_covered_share_is_gym_pushts_own_to_the_bit(name):
+    world = make_task(name).build()
+    inner, generator, seen = world.unwrapped, np.random.default_rng(0), []
+    for seed in range(4):
+        world.reset(seed=seed)
+        for _ in range(25):
+            x, y, turn = inner.goal_pose + generator.normal(0, (60, 60, 0.5))
+            inner.block.angle = turn
+            inner.block.position = float(x), float(y)
+            seen.append((inner._get_coverage(), type(inner)._get_coverage(inner)))
+    ours, original = np.array(seen).T
+    np.testing.assert_array_equal(ours, original)
+    assert ours.min() == 0
+    assert ours.max() > 0.5

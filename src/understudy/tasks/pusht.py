@@ -108,6 +108,8 @@ class PushT(TaskConfig):
         """Build the world; raises ValueError where gym-pusht is not installed."""
         try:
             import gym_pusht  # noqa: F401  (makes its environments known to gymnasium)
+
+            from understudy.tasks.pusht_coverage import Coverage
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"pusht needs {error.name}: pip install 'understudy[pusht]'"
@@ -120,6 +122,8 @@ class PushT(TaskConfig):
         )
         if self.goal == "mirrored":
             _mirror_goal(env.unwrapped)
+        inner: Any = env.unwrapped
+        inner._get_coverage = Coverage(inner)
         return _PushTWorld(env, self.spec)
 
 
