@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, final
 
-import shapely
+try:
+    import shapely
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "pusht needs shapely: pip install 'understudy[pusht]'", name="shapely"
+    ) from error
 
 
 @final
