@@ -14,7 +14,7 @@ ROOM = 256  # ticks, at first
 class Rows:
     """Columns of N slots that grow tick by tick; each slot is at a tick of its own.
 
-    What all slots have is written for many of them at once, which costs a tenth of keeping a list for each.
+    What all slots have is written for many of them at once.
     """
 
     def __init__(self, slots: int) -> None:

@@ -70,7 +70,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 "divergence": 0.06,
                 "discount": 0.9,
             },
-            needs=31_000,
+            needs=60_000,
         ),
         "panda-trace": Recipe(  # what is seen next does not depend on what is done: the discount is 0
             policy={"width": 128, "depth": 3, "modes": 1},

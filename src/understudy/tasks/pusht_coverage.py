@@ -1,4 +1,4 @@
-"""How much of PushT's outline the block covers: gym-pusht's number to the bit, in a third of its time."""
+"""How much of PushT's outline the block covers: gym-pusht's number to the bit, in less than half its time."""
 
 from __future__ import annotations
 
