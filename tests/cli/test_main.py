@@ -76,6 +76,7 @@ def test_the_list_of_policies_has_what_each_says_of_itself(capsys):
         (["evaluate", "expert", "--task", "pusht"], "no expert"),
         (["evaluate", "expert", "--task", "cart-pole", "--episodes", "0"], "expected 1"),
         (["evaluate", "--task", "cart-pole"], "the actor comes first"),
+        (["demo", "--episodes", "0"], "--episodes must be at least 1"),
     ],
 )
 def test_misuse_is_told_what_is_wrong(arguments, complaint, capsys, tmp_path, monkeypatch):
@@ -111,6 +112,20 @@ def test_collecting_goes_on_where_it_stopped_and_refuses_the_same_seeds(tmp_path
     assert "do not fit together" in capsys.readouterr().err
     assert main(["data", "info", out]) == 0
     assert "5 episodes" in capsys.readouterr().out
+
+
+def test_a_changed_world_is_recorded_under_its_name(tmp_path, capsys):
+    task = 'panda-grasp:pose=random,world={"damping":[4,4]}'
+    out = tmp_path / "demos"
+    assert main(["collect", "--task", task, "--out", str(out), "--episodes", "1"]) == 0
+    assert task in capsys.readouterr().out
+    assert len(Dataset.open(out)) == 1
+
+
+def test_what_keeps_failures_is_said_where_nothing_was_kept(tmp_path, capsys):
+    words = ["--task", "panda-trace:demonstrations=mixed,spacing_m=0.05", "--episodes", "1"]
+    assert main(["collect", *words, "--out", str(tmp_path / "demos")]) == 1
+    assert "--keep all" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_gymnasium_environment_is_measured_like_any_task(tmp_path, capsys):

@@ -20,6 +20,7 @@ from understudy.tasks.base import TaskConfig
 
 if TYPE_CHECKING:  # a --help needs no devices
     from understudy.cli.teleoperate import Device
+    from understudy.fleet import ActorConfig
 
 SEEDS_MOST = 10_000  # demonstrations begin from seeds 0 to 9,999; reports from 100,000
 
@@ -39,6 +40,8 @@ class Collect:
     device: Literal["expert", "keyboard", "sliders", "bullet-sliders", "gamepad", "draw"] = "expert"
     """Who shows it: the task's expert, a person at the keys, sliders or gamepad of a window, or at the sliders of
     PyBullet's own, or the expert on curves that a person draws."""
+    expert: str = ""
+    """A run, a checkpoint or a zip of stable-baselines3 whose policy shows it, in the place of the task's expert."""
     script: Path | None = None
     """What hands do, from a file in the place of a window: a JSON list of [moment, what, name, value], such as
     [0, "down", "q"] or [3, "slide", "x", 0.5]."""
@@ -58,10 +61,10 @@ def main(arguments: Sequence[str]) -> int:
         f"Record demonstrations of a task. Tasks: {', '.join(task_names())}.",
     )
     task = make_task(options.task)
-    if options.device == "expert" and not task.has_expert:
+    if options.device == "expert" and not (options.expert or task.has_expert):
         raise ValueError(
-            f"{options.task} has no expert to record; show it yourself with --device keyboard, or "
-            "bring demonstrations in with `understudy data import`"
+            f"{options.task} has no expert to record; show it yourself with --device keyboard, let a "
+            "policy show it with --expert RUN, or bring demonstrations in with `understudy data import`"
         )
     if options.episodes < 1 or not 0 <= options.seed <= SEEDS_MOST - options.episodes:
         raise ValueError(
@@ -69,14 +72,18 @@ def main(arguments: Sequence[str]) -> int:
             f"0..{SEEDS_MOST - 1}, which is where demonstrations begin"
         )
     if options.device != "expert":
+        if options.expert:
+            raise ValueError(
+                f"either --device {options.device} or --expert {options.expert}: one shows it"
+            )
         return _by_hand(options, options.device, task)
     if options.script:
         raise ValueError(
             "--script stands for hands, so it needs a --device for them: keyboard, sliders, gamepad, draw"
         )
-    from understudy.fleet import ExpertActor, whole  # not for a --help: torch comes with it
+    from understudy.fleet import whole  # not for a --help: torch comes with it
 
-    _ask_expert(task, options.seed)
+    actor = _expert(options, task)
     dataset = _dataset(options, task.spec)
     known = _seeds(dataset)
     clash = sorted(known & set(range(options.seed, options.seed + options.episodes)))
@@ -87,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     seeds = range(options.seed, options.seed + options.episodes)
     workshop = dataset.workshop() if task.spec.cameras else None
-    play = partial(options.ground.build().play, task, ExpertActor(), seeds, whole, workshop)
+    play = partial(options.ground.build().play, task, actor, seeds, whole, workshop)
     results = watched(f"collecting {options.task}", len(seeds), play)
     episodes, judged = _record(results, dataset, options)
     went = f", {sum(judged)} succeeded" if judged else ""
@@ -98,11 +105,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _ask_expert(task: TaskConfig, seed: int) -> None:
-    """Let an expert that cannot act say so before there is a folder."""
+def _expert(options: Collect, task: TaskConfig) -> ActorConfig:
+    """Who shows it; one that cannot act says so before there is a folder."""
+    from understudy.cli.actors import stored
+    from understudy.fleet import ExpertActor
+
+    if options.expert:
+        policy = stored(options.expert)
+        policy.build(task.spec)
+        return policy
     with closing(task.build()) as world:
-        world.reset(seed=seed)
+        world.reset(seed=options.seed)
         world.get_wrapper_attr(EXPERT_ACTION)()
+    return ExpertActor()
 
 
 def _by_hand(options: Collect, device: Device | Literal["draw"], task: TaskConfig) -> int:
@@ -157,5 +172,7 @@ def _record(
         else:
             dataset.discard(result)
     if not kept:
-        raise RuntimeError(f"none of {plural(episodes, 'episode')} succeeded, so none was kept")
+        raise RuntimeError(
+            f"none of {plural(episodes, 'episode')} succeeded, so none was kept: --keep all keeps what fails"
+        )
     return episodes, judged

@@ -20,8 +20,7 @@ from understudy.learn.dagger import next_seed, require_seeds
 from understudy.learn.gates import Scale
 from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
-from understudy.policies.checkpoint import load_checkpoint
-from understudy.run import Run, find_checkpoint, versions
+from understudy.run import Run, versions
 from understudy.tasks import make_task
 from understudy.tasks.base import TaskConfig
 
@@ -48,9 +47,12 @@ def main(arguments: Sequence[str]) -> int:
     if options.train.run is None:
         raise ValueError("--run FOLDER says where to keep the run")
     _require_possible(name, options)
+    rules = options.rules
+    if rules.expert:  # which is found again wherever the run is gone on with
+        rules = replace(rules, expert=str(Path(rules.expert).absolute()))
     plan = {
         "dagger": name,
-        "rules": to_plain(options.rules),
+        "rules": to_plain(rules),
         "arguments": list(rest),
         "data": str(options.train.data.absolute()) if options.train.data != EXPERT else "",
         "versions": versions(),
@@ -131,14 +133,17 @@ def _require_expert(rules: Rules, task: TaskConfig, has_data: bool) -> None:
         from understudy.cli.teleoperate import controls_of
 
         controls_of(task, rules.hands)
-    elif rules.expert:
-        load_checkpoint(find_checkpoint(Path(rules.expert))).policy.spec.require(task.spec)
-    elif not task.has_expert:
+    elif not (rules.expert or task.has_expert):
         raise ValueError(
             f"{rules.task} has no expert to correct a policy; --expert RUN lets a stronger policy do it, "
             "--gate person a person"
         )
-    if not task.has_expert and not has_data:
+    if rules.expert:
+        from understudy.cli.actors import stored  # not for a --help
+
+        stored(rules.expert).partner(task.spec)
+    elif not (task.has_expert or has_data):
         raise ValueError(
-            f"{rules.task} has no expert to show it first: --data names demonstrations"
+            f"{rules.task} has no expert to show it first: --data names demonstrations, --expert RUN a "
+            "policy that shows it"
         )

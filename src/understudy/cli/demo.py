@@ -26,6 +26,8 @@ TASK = "panda-grasp:pose=random"
 def main(arguments: Sequence[str]) -> int:
     """Collect 100 expert demonstrations, train, evaluate against the expert, write the report."""
     options = parse(Demo, arguments, "demo", "From demonstrations to an honest report.")
+    if options.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, got {options.episodes}")
     from understudy.cli import collect, evaluate, train  # not for a --help
 
     folder = _new(options.out)

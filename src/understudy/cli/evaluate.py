@@ -111,8 +111,8 @@ def evaluate(fleet: Fleet, actor: str, options: Evaluate, commands: Sequence[str
 
 
 def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
+    from understudy.cli.actors import stored
     from understudy.fleet import ExpertActor, PolicyActor, RandomActor
-    from understudy.run import find_checkpoint
 
     if name == "expert":
         if not task.has_expert:
@@ -125,20 +125,16 @@ def _actor(name: str, options: Evaluate, task: TaskConfig) -> ActorConfig:
             f"{name} does not exist; an actor is a run folder, a checkpoint folder, expert, "
             "random or a zip of stable-baselines3"
         )
-    if Path(name).suffix == ".zip":
-        from understudy.policies.stable_baselines import StableBaselinesActor
-
-        other = StableBaselinesActor(path=Path(name))
-        other.build(task.spec)
-        return other
-    config = PolicyActor(
-        checkpoint=find_checkpoint(Path(name)),
-        player=options.player,
-        execute=options.execute,
-        decay=options.decay,
-        width=options.width,
-        precision=options.precision,
-    )
+    config = stored(name)
+    if isinstance(config, PolicyActor):
+        config = replace(
+            config,
+            player=options.player,
+            execute=options.execute,
+            decay=options.decay,
+            width=options.width,
+            precision=options.precision,
+        )
     config.build(task.spec)  # what does not fit shows up before any work
     return config
 

@@ -20,6 +20,7 @@ import torch
 from rich.progress import track
 
 from understudy.cli import collect as collecting
+from understudy.cli.actors import stored
 from understudy.cli.evaluate import Evaluate, measured
 from understudy.cli.options import FleetOptions, plural, words_of
 from understudy.cli.rules import Rules
@@ -29,7 +30,7 @@ from understudy.cli.trainings import Trainings
 from understudy.data.store import Dataset
 from understudy.episode import Episode, Lost
 from understudy.evaluate.measure import Report
-from understudy.fleet import PolicyActor, whole
+from understudy.fleet import ExpertActor, PolicyActor, whole
 from understudy.learn.dagger import MixtureActor, Round, Score, dagger, next_seed
 from understudy.learn.gates import BetaGate, EnsembleGate, GateConfig, SafeGate, beta
 from understudy.learn.thrifty import calibrated, fit_risk, save_risk
@@ -115,9 +116,7 @@ class Rounds:
     # inside
 
     def _mixture(self, checkpoint: Path, gate: GateConfig) -> MixtureActor:
-        expert = (
-            self._learner(find_checkpoint(Path(self.rules.expert))) if self.rules.expert else None
-        )
+        expert = stored(self.rules.expert) if self.rules.expert else ExpertActor()
         return MixtureActor(learner=self._learner(checkpoint), gate=gate, expert=expert)
 
     def _learner(self, checkpoint: Path) -> PolicyActor:
@@ -150,6 +149,7 @@ class Rounds:
         if start < rules.demonstrations:
             words = ["--task", rules.task, "--out", folder, "--seed", start, "--episodes",
                      rules.demonstrations - start, *words_of(rules.ground, FleetOptions())]  # fmt: skip
+            words += ["--expert", rules.expert] if rules.expert else []
             collecting.main([str(word) for word in words])
 
     def _gate(self, number: int, checkpoint: Path) -> GateConfig:

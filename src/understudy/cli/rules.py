@@ -21,7 +21,8 @@ class Rules:
     """Episodes that the expert shows first, where --data names no others."""
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
     expert: str = ""
-    """A run or checkpoint whose policy corrects, in the place of the task's expert; --data shows it first."""
+    """A run, a checkpoint or a zip of stable-baselines3 whose policy shows and corrects, in the place of the task's
+    expert."""
     gate: Literal["beta", "safe", "ensemble", "thrifty", "person"] = "beta"
     """Who decides who acts: a coin, how far policy and expert differ, that or the doubt of policies trained alike,
     novelty and risk, or a person who takes over."""

@@ -20,7 +20,7 @@ T = TypeVar("T")
 def one_bar(console: Console, count: int, done: int = 0, name: str = "") -> Iterator[Bar]:
     """Within, a bar is shown of `count` pieces, `done` of which were there before."""
     progress = Progress(
-        *([TextColumn(name, markup=False)] if name else []),
+        *([TextColumn("{task.fields[name]}", markup=False)] if name else []),
         TextColumn("{task.fields[done]:,}/{task.total:,.0f}"),
         BarColumn(),
         TextColumn("{task.fields[said]}"),
@@ -31,7 +31,7 @@ def one_bar(console: Console, count: int, done: int = 0, name: str = "") -> Iter
         redirect_stdout=False,  # which work in this process sends to a file
     )
     with progress:
-        yield Bar(progress, count, done)
+        yield Bar(progress, count, done, name)
 
 
 def watched(
@@ -46,9 +46,11 @@ def watched(
 class Bar:
     """Moves with what workers tell; its pieces come in several turns."""
 
-    def __init__(self, progress: Progress, count: int, done: int) -> None:
+    def __init__(self, progress: Progress, count: int, done: int, name: str) -> None:
         self._progress, self._before = progress, done
-        self._line = progress.add_task("", total=count, completed=done, done=done, said="")
+        self._line = progress.add_task(
+            "", total=count, completed=done, done=done, name=name, said=""
+        )
         self._shares = dict[int, float]()
         self._sum, self._done = 0.0, 0
 

@@ -10,6 +10,7 @@ from understudy.fleet.actors import (
     ActorConfig,
     ExpertActor,
     LearningActor,
+    PartnerConfig,
     PolicyActor,
     RandomActor,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Fleet",
     "Here",
     "LearningActor",
+    "PartnerConfig",
     "PolicyActor",
     "Pool",
     "RandomActor",

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, Self, final
 import torch
 from safetensors.numpy import load, save
 
-from understudy.actor import Actor, Expert, Random
+from understudy.actor import Actor, Expert, Partner, Random
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.lean import Lean
@@ -25,12 +25,24 @@ class ActorConfig(Protocol):
         ...
 
 
+class PartnerConfig(ActorConfig, Protocol):
+    """Of an actor that can also share its worlds with another."""
+
+    def partner(self, spec: Spec) -> Partner:
+        """Build it as one that answers at every tick; raises ValueError where worlds and it do not fit."""
+        ...
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class ExpertActor:
     """The task's own expert."""
 
     def build(self, spec: Spec) -> Actor:
+        """Build it: it asks each world."""
+        return Expert()
+
+    def partner(self, spec: Spec) -> Partner:
         """Build it: it asks each world."""
         return Expert()
 
@@ -57,11 +69,18 @@ class PolicyActor:
     width: int = 16  # rows of every batch that the network sees
     precision: Literal["float32", "bfloat16"] = "float32"  # of the network's products
 
-    def build(self, spec: Spec, waits: bool = True) -> Chunks | Ensemble:
+    def build(self, spec: Spec) -> Chunks | Ensemble:
         """Load the policy; raises ValueError listing how it and the world differ.
 
-        `waits`: worlds may stand still until enough of them need a chunk, see `Chunks`.
+        Worlds may stand still until enough of them need a chunk, see `Chunks`.
         """
+        return self._built(spec, waits=True)
+
+    def partner(self, spec: Spec) -> Chunks | Ensemble:
+        """Load the policy as one that lets no world stand still: the other would have decided already."""
+        return self._built(spec, waits=False)
+
+    def _built(self, spec: Spec, *, waits: bool) -> Chunks | Ensemble:
         loaded = load_checkpoint(self.checkpoint)
         loaded.policy.spec.require(spec)
         policy = Lean(loaded.policy) if self.precision == "bfloat16" else loaded.policy

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, final
@@ -18,10 +18,10 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy.actor import MIXTURE, Expert, Mixture
+from understudy.actor import MIXTURE, Mixture
 from understudy.data.store import Dataset
 from understudy.episode import Episode, Lost
-from understudy.fleet import PolicyActor
+from understudy.fleet import ExpertActor, PartnerConfig, PolicyActor
 from understudy.learn.gates import GateConfig
 from understudy.spec import Spec
 from understudy.statistics import Estimate, mean
@@ -37,13 +37,13 @@ class MixtureActor:
 
     learner: PolicyActor
     gate: GateConfig
-    expert: PolicyActor | None = None  # a stronger policy; None: the task's own expert
+    expert: PartnerConfig = field(
+        default_factory=ExpertActor
+    )  # the task's own, or a stronger policy
 
     def build(self, spec: Spec) -> Mixture:
         """Load what is a policy and build the gate; raises ValueError where they do not fit the world."""
-        # Neither waits for a full batch: the other would have decided, and the world stand still.
-        expert = Expert() if self.expert is None else self.expert.build(spec, waits=False)
-        learner = self.learner.build(spec, waits=False)
+        expert, learner = self.expert.partner(spec), self.learner.partner(spec)
         return Mixture(expert, learner, self.gate.build(spec))
 
 

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from understudy.actor import Actor, Decision
+from understudy.actor import Decision, Partner
 from understudy.spec import Spec
 
 WEIGHTS, FACTS = "policy.pth", "data"
@@ -43,11 +43,15 @@ class StableBaselinesActor:
 
     path: Path
 
-    def build(self, spec: Spec) -> Actor:
+    def build(self, spec: Spec) -> Partner:
         """Read the zip; raises ValueError that says what about it cannot be played in worlds of this Spec."""
         weights, facts = read_zip(self.path)
         network, kind = _network(weights, facts, self.path)
         return _Player(network, kind, spec, self.path)
+
+    def partner(self, spec: Spec) -> Partner:
+        """Read the zip: it answers at every tick and remembers nothing, so that it is the same beside another."""
+        return self.build(spec)
 
 
 def read_zip(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -114,6 +118,9 @@ class _Player:
                 output = self._network(torch.from_numpy(seen[slot : slot + 1]))[0].numpy()
                 command[slot] = self._action(output).reshape(signal.shape)
         return Decision(command)
+
+    def overruled(self, slots: NDArray[np.bool_], command: NDArray[Any]) -> None:
+        """Nothing to forget: it remembers nothing."""
 
     def _action(self, output: NDArray[np.float32]) -> NDArray[Any]:
         if self._spec.action.choices:
