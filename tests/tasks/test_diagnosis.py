@@ -76,6 +76,15 @@ def test_neighbours_that_are_far_apart_may_turn_far():
     assert diagnose(points[far], joints[far], PANDA).faults == ()
 
 
+def test_a_jump_above_the_bound_is_found_between_points_of_usual_distance():
+    for distance_m, turn_rad, hops in ((0.03, 0.29, 0), (0.03, 0.31, 1), (0.05, 0.34, 1)):
+        points, joints = pairs()
+        points[30:] = points[29] + distance_m * np.array([1, 0, 0]) + (points[30:] - points[30])
+        joints[30:] = joints[29] + (joints[30:] - joints[30])
+        joints[30:, 0] += turn_rad
+        assert len(diagnose(points, joints, PANDA).hops) == hops
+
+
 def test_repeated_rows_are_a_note():
     points, joints = pairs()
     twice = [np.repeat(part, [1] * 58 + [2, 3], 0) for part in (points, joints)]
