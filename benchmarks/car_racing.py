@@ -6,8 +6,8 @@ The demonstrations are laps of the expert, from seeds 0 on, at 25 commands a sec
 as many as the first demonstrations of this kind. The expert is measured on 100 tracks from seed 100,000,
 without pictures; what is learnt on the same tracks, with each of three training seeds. DAgger begins
 with the 5 laps, and in 5 rounds of 5 laps lets the learner drive and learns what the expert would have
-done, each round from the weights of the last; it is compared with cloning those 5 laps. Minutes are the
-processor time of collecting and training on one thread. What lies in --folder is not made again, so that
+done, each round from the weights of the last; it is compared with cloning those 5 laps, and with cloning 20, by
+the same tracks (p is that of the paired test, on the means of the training seeds). Minutes are the processor time of collecting and training on one thread. What lies in --folder is not made again, so that
 cases and seeds can run apart; the rows of cases that are whole are written. `recipe.json` beside each
 run says how it was trained and at which commit, and a run of another recipe is refused. Drawing is timed
 on frames of the expert's first lap, Gymnasium's picture and ours in turn.
@@ -192,21 +192,32 @@ def minutes_of(name: str, seed: int, folder: Path) -> float:
 
 
 def compared(name: str, mean: float, folder: Path) -> list[results.Row]:
-    """The share of the expert's return, and for DAgger the paired test against cloning the same laps."""
+    """The share of the expert's return, and what DAgger returns above cloning."""
     rows = []
     expert = report_of(place_of("expert-25hz", 0, folder))
     if expert.exists():
         share = mean / Report.from_json(expert).mean_score.value
         rows.append(results.median_row(name, "share_of_expert", [share], "share", SEEDS))
-    cloned = [report_of(place_of("cloning-5", seed, folder)) for seed in SEEDS]
-    if name == "dagger" and all(file.exists() for file in cloned):
-        mine, theirs = (
-            np.mean([Report.from_json(file).scores for file in files], axis=0)
-            for files in ([report_of(place_of(name, seed, folder)) for seed in SEEDS], cloned)
-        )
-        p = paired_test(mine, theirs)
-        rows.append(results.median_row(name, "p_equal_to_cloning_5", [p], "1", SEEDS))
+    for other in ("cloning-5", "cloning") if name == "dagger" else ():
+        files = [report_of(place_of(other, seed, folder)) for seed in SEEDS]
+        if all(file.exists() for file in files):
+            rows += above(name, other, folder)
     return rows
+
+
+def above(name: str, other: str, folder: Path) -> list[results.Row]:
+    """What one case returns above another on the same tracks, and the paired test."""
+    mine, theirs = (
+        [Report.from_json(report_of(place_of(case, seed, folder))).scores for seed in SEEDS]
+        for case in (name, other)
+    )
+    metric = f"return_above_{other.replace('-', '_')}"
+    difference = pooled_mean([a - b for a, b in zip(mine, theirs, strict=True)])
+    p = paired_test(np.mean(mine, axis=0), np.mean(theirs, axis=0))
+    return [
+        results.estimate_row(name, metric, difference, "return", SEEDS),
+        results.median_row(name, f"{metric}_p", [p], "p", SEEDS),
+    ]
 
 
 def drawing_rows(file: Path) -> list[results.Row]:

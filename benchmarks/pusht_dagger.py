@@ -162,7 +162,7 @@ def gained(
         name = f"{metric}_above_{over.replace('-', '_')}"
         rows += [
             results.estimate_row("dagger", name, pooled_mean(differences), unit, seeds),
-            results.estimate_row("dagger", f"{name}_p", chance, "1", seeds),
+            results.estimate_row("dagger", f"{name}_p", chance, "p", seeds),
         ]
     return rows
 

@@ -53,6 +53,8 @@ def shown(row: dict[str, Any]) -> tuple[str, str]:
     """Value and range of a row as text, in its unit."""
     if row["unit"] == "share":
         return f"{100 * row['value']:.1f} %", f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %"
+    if row["unit"] == "p":  # of a test: no estimate, so without a range
+        return f"{row['value']:.4f}" if row["value"] < 0.01 else f"{row['value']:.2f}", ""
     if row["unit"] == "count":
         return f"{row['value']:,.0f}", f"{row['low']:,.0f} to {row['high']:,.0f}"
     width = abs(row["high"] - row["low"])
@@ -119,10 +121,15 @@ def wide(rows: list[dict[str, Any]]) -> list[str]:
     lines = [f"| case | {' | '.join(titles)} | seeds |", "|---" * (len(metrics) + 2) + "|"]
     for case in dict.fromkeys(row["case"] for row in rows):
         here = {row["metric"]: row for row in rows if row["case"] == case}
-        cells = ["{} ({})".format(*shown(here[m])) if m in here else "" for m in metrics]
+        cells = [_cell(here[metric]) if metric in here else "" for metric in metrics]
         seeds = max((row["seeds"] for row in here.values()), key=len)
         lines.append(f"| {case} | {' | '.join(cells)} | {', '.join(map(str, seeds)) or 'none'} |")
     return lines
+
+
+def _cell(row: dict[str, Any]) -> str:
+    value, spread = shown(row)
+    return f"{value} ({spread})" if spread else value
 
 
 def summary() -> str:

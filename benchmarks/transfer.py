@@ -185,7 +185,7 @@ def tested(case: str, metric: str, differences: Runs) -> list[results.Row]:
     chance = Estimate(p, Interval(p, p), len(differences[0]))
     return [
         pooled(case, metric, differences),
-        results.estimate_row(case, f"{metric}_p", chance, "1", SEEDS),
+        results.estimate_row(case, f"{metric}_p", chance, "p", SEEDS),
     ]
 
 
