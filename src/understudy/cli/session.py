@@ -30,7 +30,7 @@ from understudy.learn.supervised import (
     learn,
 )
 from understudy.policies import find_policy
-from understudy.policies.base import Policy, PolicyConfig
+from understudy.policies.base import Policy, PolicyConfig, Remarks
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.policies.files import read_json
 from understudy.policies.transfer import freeze
@@ -201,6 +201,8 @@ def _introduce(
         f"{plural(len(windows), 'window')}, "
         f"{steps + with_whom if size else 'nothing to optimise, the data are kept'} -> {folder}"
     )
+    for remark in policy.remarks if isinstance(policy, Remarks) else ():
+        print(f"note: {remark}")
 
 
 def _recorded(plan: dict[str, Any]) -> str:

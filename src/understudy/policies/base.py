@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Protocol, final, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -62,6 +62,16 @@ class PolicyConfig(ABC):
     @abstractmethod
     def build(self, spec: Spec) -> Policy:
         """Build the untrained policy; raises ValueError where it cannot serve `spec`."""
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A policy that says what about its demonstrations it cannot learn."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences, once it is prepared."""
+        ...
 
 
 class Policy(nn.Module, ABC):

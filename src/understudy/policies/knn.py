@@ -20,6 +20,7 @@ from torch import Tensor
 from understudy.data.windows import TASK, TICK, Batch, Windows
 from understudy.nn.normalize import Normalizer
 from understudy.policies.base import Policy, PolicyConfig
+from understudy.policies.crossings import crossings
 from understudy.policies.observe import VectorInput, require_tasks
 from understudy.spec import Spec
 
@@ -104,6 +105,13 @@ class Knn(Policy):
         ends = torch.cat([torch.nonzero(starts)[1:, 0] - 1, torch.tensor([len(starts) - 1])])
         self.last = ends[episode]
         self._tree = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the demonstrations cannot be played back from what is compared, in sentences."""
+        found = crossings(self.features.numpy(), self.last.numpy()).remarks
+        remedy = "remedy: compare more, with --feature phase or history, or an observation that remembers"
+        return (*found, remedy) if found else ()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the error of the predicted chunk, for the record: nothing is optimised."""
