@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from understudy.cli import main
+from understudy.cli.teleoperate import controls_of
 from understudy.collect.source import Event, Script, Shown, Slider, Stopped
 from understudy.collect.teleoperator import Teleoperator
 from understudy.data import annotations
 from understudy.data.store import Dataset
+from understudy.physics.arms import PANDA
 from understudy.rollout import rollouts
 from understudy.spec import STATE, Signal, Spec
 from understudy.tasks import make_task
@@ -275,6 +277,23 @@ def test_sliders_lead_any_task_whose_commands_have_limits(tmp_path):
     assert main([*words, "--out", str(tmp_path / "set"), "--keep", "all"]) == 0
     dataset = Dataset.open(tmp_path / "set")
     np.testing.assert_allclose(dataset[0].actions[:, 0], [1.5, 1.5, 1.5])
+
+
+@pytest.mark.parametrize("name", ["kuka-sliders", "panda-grasp", "two-arm-transfer"])
+def test_hands_that_do_nothing_leave_an_arm_where_it_is_seen(name, tmp_path):
+    file = tmp_path / "hands.json"
+    file.write_text(json.dumps([[0, "down", "q"], [3, "down", "e"], [9, "quit"]]))
+    words = ["collect", "--task", name, "--device", "sliders", "--script", str(file)]
+    assert main([*words, "--out", str(tmp_path / "set"), "--keep", "all"]) == 0
+    episode = Dataset.open(tmp_path / "set")[0]
+    count = episode.observations[STATE].shape[1]
+    away = episode.actions[0, :count] - episode.observations[STATE][0]
+    assert np.abs(away).max() < 0.002  # the iiwa's joints begin 0.001 rad off their sliders
+
+
+def test_where_the_arm_is_not_seen_sliders_begin_where_it_waits():
+    task = make_task("panda-trace")
+    np.testing.assert_array_equal(controls_of(task, "sliders").begin, PANDA.home_rad)
 
 
 @pytest.mark.parametrize(

@@ -174,20 +174,17 @@ class _Saved:
 
 
 def controls_of(task: TaskConfig, device: Device) -> Controls:
-    """What hands do to a task; sliders lead any whose commands have limits, from their middle.
+    """What hands do to a task; sliders lead any whose commands have limits.
 
-    Raises ValueError for a task that the device cannot lead.
+    They begin where the task says, else in their middle. Raises ValueError for a task that the device cannot lead.
     """
     controls = task.controls
-    if controls is None and device in SLIDERS:
-        controls = Controls(begin=(0.0,) * task.spec.action.size)
-        places = sliders_of(controls, task.spec).values()
-        controls = Controls(begin=tuple(slider.value for slider in places))
-    if device in SLIDERS and controls is not None:
-        sliders_of(controls, task.spec)
-    elif controls is None or not (controls.push or controls.hold or controls.put):
+    if device in SLIDERS:
+        sliders = sliders_of(task.spec, controls.clock if controls else None)
+        return controls or Controls(begin=tuple(slider.value for slider in sliders.values()))
+    if controls is None or not (controls.push or controls.hold or controls.put):
         raise ValueError(f"{type(task).__name__} has no keys to be led with")
-    elif device == "gamepad" and not controls.pad:
+    if device == "gamepad" and not controls.pad:
         raise ValueError(f"{type(task).__name__} has no keys that a gamepad could press")
     return controls
 

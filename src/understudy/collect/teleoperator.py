@@ -53,7 +53,7 @@ class Teleoperator:
         self._controls, self._spec = controls, spec
         self._source, self.person = source, Person(source, undo)
         self._low, self._high = limits_of(spec)
-        self._sliders = sliders_of(controls, spec) if with_sliders else {}
+        self._sliders = sliders_of(spec, controls.clock) if with_sliders else {}
         self._slider_at = {slider.name: element for element, slider in self._sliders.items()}
         self._slid: dict[int, float] = {}  # since the last tick
         self._rest: dict[int, float] = {}  # where sliders have put what keys hold
@@ -199,8 +199,8 @@ def _next(values: Sequence[float], now: float) -> float:
     return values[(places[0] + 1) % len(values)] if places else values[0]
 
 
-def sliders_of(controls: Controls, spec: Spec) -> dict[int, Slider]:
-    """A slider for each element of an action, in its middle; raises ValueError where there can be none."""
+def sliders_of(spec: Spec, clock: int | None) -> dict[int, Slider]:
+    """A slider in its middle for each element of an action but the clock; raises ValueError where there can be none."""
     action = spec.action
     if action.choices is not None or not (action.low and action.high):
         kind = "choices" if action.choices is not None else "numbers without limits"
@@ -210,7 +210,7 @@ def sliders_of(controls: Controls, spec: Spec) -> dict[int, Slider]:
     return {
         element: Slider(name, low, high, (low + high) / 2, action.unit)
         for element, (name, low, high) in bounds
-        if element != controls.clock
+        if element != clock
     }
 
 

@@ -24,7 +24,7 @@ from understudy.physics.models import Solid, vector
 from understudy.spec import ENVIRONMENT_STATE, Signal, Spec
 from understudy.tasks import curves
 from understudy.tasks.arms import DOWN, make_arm
-from understudy.tasks.base import Canvas, TaskConfig
+from understudy.tasks.base import Canvas, Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
 RATE_HZ = 50.0
@@ -210,6 +210,7 @@ class PandaTrace(TaskConfig):
     """Follow a curve to its end: 1 mm RMSE, 3 mm at most, smooth, within the joints' limits."""
 
     has_expert: ClassVar[bool] = True
+    controls: ClassVar[Controls | None] = Controls(begin=tuple(CHAIN.home_rad.tolist()))
     canvas: ClassVar[Canvas | None] = Canvas(
         low_m=vector(curves.LOW_M), high_m=vector(curves.HIGH_M)
     )
