@@ -15,9 +15,10 @@ from understudy.data.store import Dataset
 from understudy.physics.arms import PANDA
 from understudy.rollout import rollouts
 from understudy.spec import STATE, Signal, Spec
-from understudy.tasks import make_task
+from understudy.tasks import TASKS, make_task
 from understudy.tasks.base import Controls
 from understudy.tasks.panda_grasp import PandaGrasp
+from understudy.tasks.two_arm_transfer import NAMES
 
 SPEC = Spec(
     {STATE: Signal((2,))}, Signal((3,), low=(0, -1, 0), high=(1, 1, 5)), rate_hz=10.0, task="move"
@@ -202,6 +203,16 @@ def test_keys_alone_can_lift_the_object():
         (Controls(begin=(0, 0, 0), push={"w": (3, 1.0)}), "'w' changes element 3"),
         (Controls(begin=(0, 0, 0), push={"w": (0, 1.0)}, hold={"w": (1, 1.0)}), "two meanings: w"),
         (Controls(begin=(0, 0, 0), push={"q": (0, 1.0)}), "two meanings: q"),
+        (
+            Controls(
+                begin=(0, 0, 0), push={"w": (1, 1.0)}, choose={"1": ("it", 0), "2": ("that", 2)}
+            ),
+            "'w' changes element 3",
+        ),
+        (
+            Controls(begin=(0, 0, 0), push={"w": (0, 1.0)}, choose={"w": ("it", 0)}),
+            "two meanings: w",
+        ),
     ],
 )
 def test_a_map_that_does_not_fit_is_refused(keys, complaint):
@@ -209,11 +220,92 @@ def test_a_map_that_does_not_fit_is_refused(keys, complaint):
         Teleoperator(keys, SPEC, Script([]))
 
 
-@pytest.mark.parametrize("name", ["mountain-car", "cart-pole", "pusht", "panda-grasp"])
+# hopper falls within a second, 125 commands of three torques; panda-trace follows what is drawn.
+KEYLESS = {"hopper": "sliders", "panda-trace": "draw"}
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_every_tasks_keys_fit_it(name):
     task = make_task(name)
-    assert task.controls is not None
-    Teleoperator(task.controls, task.spec, Script([]))
+    if name in KEYLESS:
+        with pytest.raises(ValueError, match=f"--device .*{KEYLESS[name]}"):
+            controls_of(task, "keyboard")
+        return
+    controls = controls_of(task, "keyboard")
+    Teleoperator(controls, task.spec, Script([]), takes_turns=True)
+
+
+LEFT_OR_RIGHT = Controls(
+    begin=(0.0, 0.0, 0.0),
+    push={"w": (0, 0.6)},
+    put={"space": (0, (1.0, 0.5))},
+    choose={"left": ("the left", 0), "right": ("the right", 2)},
+)
+
+
+def chosen(source, ticks):
+    actor = Teleoperator(LEFT_OR_RIGHT, SPEC, source)
+    actor.reset(np.array([True]), np.array([7]))
+    info = ({"tick": np.array([tick])} for tick in range(ticks))
+    return np.array([actor.act(SEEN, tick).command[0] for tick in info])
+
+
+def test_keys_lead_the_part_that_was_chosen_last():
+    found = chosen(script((0, "q+"), (2, "w+ w-"), (3, "right+ w+ w- space+"), (99, "quit")), 4)
+    np.testing.assert_allclose(found[:, 0], [0, 0.01, 0.01, 0.01], atol=1e-7)
+    np.testing.assert_allclose(found[:, 2], [0, 0, 1.01, 1.01], atol=1e-7)
+
+
+def test_a_key_that_is_held_goes_on_with_the_part_with_which_it_began():
+    source = script((0, "q+"), (1, "w+"), (2, "right+"), (4, "space+"), (99, "quit"))
+    found = chosen(source, 5)
+    np.testing.assert_allclose(np.diff(found[:, 0]), [0.02, 0.03, 0.04, 0.05], atol=1e-7)
+    np.testing.assert_allclose(found[:, 2], [0, 0, 0, 1, 1])
+
+
+def test_a_person_is_told_what_the_keys_lead_and_each_episode_begins_with_the_first():
+    source = script((0, "q+"), (2, "right+"), (4, "q+"), (99, "quit"))
+    actor = Teleoperator(LEFT_OR_RIGHT, SPEC, source)
+    for _ in range(2):
+        actor.reset(np.array([True]), np.array([7]))
+        for tick in range(2):
+            actor.act(SEEN, {"tick": np.array([tick])})
+    recording = [said[0] for said in source.said if "recording" in said[0]]
+    led = [line.partition("keys lead ")[2] for line in recording]
+    assert led == ["the left", "the right", "the left", "the left"]
+
+
+def test_a_key_leads_one_joint_of_the_iiwa_and_time_goes_on():
+    episode = led("kuka-sliders:trace=free,seconds=2", [[1, "down", "s"], [240, "up", "s"]], 300)
+    moved = episode.actions[-1] - episode.actions[0]
+    assert moved[1] == pytest.approx(0.5 * (239 - 72) / 240, abs=0.01)  # after a ramp of 0.6 s
+    assert np.abs(np.delete(moved[:7], 1)).max() == 0
+    np.testing.assert_allclose(episode.actions[:, 7], np.arange(1, 301) / 240, atol=1e-5)
+
+
+def test_keys_lead_the_arm_that_was_chosen_and_its_gripper():
+    keys = [[1, "down", "left"], [1, "down", "d"], [9, "up", "d"], [10, "down", "right"],
+            [11, "down", "space"], [12, "down", "z"], [20, "up", "z"]]  # fmt: skip
+    episode = led("two-arm-transfer", keys, 25)
+    moved = dict(zip(NAMES, episode.actions[-1] - episode.actions[0], strict=True))
+    assert {name for name, way in moved.items() if abs(way) > 1e-6} == {
+        "left_elbow", "right_waist", "right_gripper",
+    }  # fmt: skip
+    assert moved["left_elbow"] > 0.05
+    assert moved["right_waist"] < -0.05
+    assert moved["right_gripper"] == -0.5
+
+
+def led(name, keys, ticks):
+    """An episode of so many ticks that begins at moment 0 and in which keys are pressed."""
+    events = [[0, "down", "q"], *keys, [ticks, "down", "e"], [ticks + 5, "quit"]]
+    task = make_task(name)
+    world = task.build()
+    source = Script([(moment, Event(*rest)) for moment, *rest in events])
+    actor = Teleoperator(controls_of(task, "keyboard"), task.spec, source)
+    (episode,) = rollouts([world], actor, [0])
+    world.close()
+    return episode
 
 
 def collected(tmp_path, events, *options):
@@ -300,8 +392,16 @@ def test_where_the_arm_is_not_seen_sliders_begin_where_it_waits():
     ("words", "complaint"),
     [
         (["--task", "mountain-car", "--device", "sliders"], "the action here is choices"),
-        (["--task", "kuka-sliders", "--device", "keyboard"], "no keys to be led with"),
-        (["--task", "gym:Pendulum-v1", "--device", "gamepad"], "no keys to be led with"),
+        (
+            ["--task", "panda-trace", "--device", "keyboard"],
+            "--device draw, sliders or bullet-sliders",
+        ),
+        (
+            ["--task", "gym:Pendulum-v1", "--device", "gamepad"],
+            "--device sliders or bullet-sliders",
+        ),
+        (["--task", "gym:CartPole-v1", "--device", "keyboard"], "no device leads it"),
+        (["--task", "kuka-sliders", "--device", "gamepad"], "--device keyboard leads it"),
         (
             ["--task", "pusht", "--device", "keyboard", "--worlds", "2"],
             "one person leads one world",

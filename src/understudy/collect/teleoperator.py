@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, final
 
 import numpy as np
@@ -59,6 +60,7 @@ class Teleoperator:
         self._rest: dict[int, float] = {}  # where sliders have put what keys hold
         self._held: dict[str, float] = {}  # how far, in the order in which they went down
         self._ticks: dict[str, int] = {}  # for how long each key has been held
+        self._starts: dict[str, int] = {}  # where the part begins that each key leads
         self._verdict = Verdict.NONE
         self._is_waiting = True
 
@@ -69,6 +71,7 @@ class Teleoperator:
         self._seed = int(seeds[0])
         self._is_waiting, self._verdict = True, Verdict.NONE
         self._leads = not self._takes_turns
+        self._chosen = next(iter(self._controls.choose), None)
 
     def act(
         self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
@@ -108,10 +111,12 @@ class Teleoperator:
         for key in pressed:
             if key in controls.put:
                 element, values = controls.put[key]
+                element += self._starts[key]
                 self._command[element] = _next(values, self._command[element])
         self._rest |= self._slid
-        for element, _ in controls.hold.values():
-            self._command[element] = self._rest.get(element, begin[element])
+        for start, (element, _) in product(controls.starts, controls.hold.values()):
+            place = start + element
+            self._command[place] = self._rest.get(place, begin[place])
         for element, value in self._slid.items():
             self._command[element] = value
         self._slid.clear()
@@ -122,11 +127,11 @@ class Teleoperator:
         for key, ticks in self._ticks.items():
             if key in controls.hold:
                 element, value = controls.hold[key]
-                self._command[element] = value
+                self._command[self._starts[key] + element] = value
             elif key in controls.push:
                 element, rate = controls.push[key]
                 share = self._held.get(key, 1.0) * min(1.0, ticks / self._spec.rate_hz / RAMP_S)
-                self._command[element] += share * rate / self._spec.rate_hz
+                self._command[self._starts[key] + element] += share * rate / self._spec.rate_hz
 
     def _place(self) -> None:
         """Put the sliders where the command begins."""
@@ -175,12 +180,21 @@ class Teleoperator:
                 self._held[event.name] = event.value
                 pressed.append(event.name)
                 self._verdict = VERDICTS.get(event.name, self._verdict)
+                self._choose(event.name)
         return pressed
+
+    def _choose(self, key: str) -> None:
+        """A key leads what was chosen when it went down, for as long as it is held."""
+        if key in self._controls.choose:
+            self._chosen = key
+        self._starts[key] = self._controls.choose[self._chosen][1] if self._chosen else 0
 
     def _say(self, state: str, help: str) -> None:
         if self._takes_turns:
             who = "you lead" if self._leads else "the policy leads"
             state, help = f"{state}: {who}", f"{TURNS}   {help}"
+        if self._chosen:
+            state = f"{state}: keys lead {self._controls.choose[self._chosen][0]}"
         self.person.say([state, *self._controls.says, help])
 
 
@@ -199,10 +213,15 @@ def _next(values: Sequence[float], now: float) -> float:
     return values[(places[0] + 1) % len(values)] if places else values[0]
 
 
+def has_limits(spec: Spec) -> bool:
+    """Whether each element of the command is a number between limits, which a slider can set."""
+    return spec.action.choices is None and bool(spec.action.low and spec.action.high)
+
+
 def sliders_of(spec: Spec, clock: int | None) -> dict[int, Slider]:
     """A slider in its middle for each element of an action but the clock; raises ValueError where there can be none."""
     action = spec.action
-    if action.choices is not None or not (action.low and action.high):
+    if not has_limits(spec):
         kind = "choices" if action.choices is not None else "numbers without limits"
         raise ValueError(f"sliders set numbers between limits, the action here is {kind}")
     names = action.names or [f"action {element}" for element in range(action.size)]
@@ -219,13 +238,14 @@ def _require_fitting(controls: Controls, spec: Spec, further: Sequence[str]) -> 
     if len(controls.begin) != size:
         raise ValueError(f"controls begin {len(controls.begin)} elements, the action has {size}")
     for keys in (controls.push, controls.hold, controls.put):
-        for key, (element, _) in keys.items():
-            if not 0 <= element < size:
-                raise ValueError(f"key {key!r} changes element {element} of an action of {size}")
+        for start, (key, (element, _)) in product(controls.starts, keys.items()):
+            if not 0 <= start + element < size:
+                raise ValueError(
+                    f"key {key!r} changes element {start + element} of an action of {size}"
+                )
     if controls.clock is not None and not 0 <= controls.clock < size:
         raise ValueError(f"the clock is element {controls.clock} of an action of {size}")
-    taken = [*controls.push, *controls.hold, *controls.put]
     ours = (START, UNDO, STOP, *VERDICTS, *further)
-    twice = {key for key in taken if taken.count(key) > 1 or key in ours}
+    twice = {key for key in controls.keys if controls.keys.count(key) > 1 or key in ours}
     if twice:
         raise ValueError(f"keys with two meanings: {', '.join(sorted(twice))}")

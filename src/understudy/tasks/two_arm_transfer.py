@@ -19,7 +19,7 @@ from understudy.physics.arms import VIPERX, box
 from understudy.physics.kinematics import Floats
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, IMAGES, STATE, Signal, Spec
-from understudy.tasks.arms import FRAME_S, Engine, World, drawn_from, make_arm, table
+from understudy.tasks.arms import FRAME_S, Engine, World, drawn_from, make_arm, table, turning
 from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 from understudy.tasks.two_arm_expert import Sight, goals, towards
@@ -170,7 +170,14 @@ class TwoArmTransfer(TaskConfig):
 
     has_expert: ClassVar[bool] = True
     controls: ClassVar[Controls | None] = Controls(
-        begin=tuple((STATE, element) for element in range(len(NAMES)))
+        begin=tuple((STATE, element) for element in range(len(NAMES))),
+        push=turning(len(VIPERX.joints)),
+        put={"space": (JOINTS.index("gripper"), (0.0, 1.0))},
+        choose={"right": ("the right arm", len(JOINTS)), "left": ("the left arm", 0)},
+        says=(
+            "A Z waist   S X shoulder   D C elbow   F V forearm   G B wrist   H N hand   space gripper",
+            "left right: choose the arm; a key that is held goes on with the one before",
+        ),
     )
     score: ClassVar[Literal["return", "max_reward"]] = "max_reward"
 
