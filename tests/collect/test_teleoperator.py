@@ -51,6 +51,28 @@ def test_an_episode_begins_where_the_arm_is_seen_and_after_the_start_key():
     assert source.said[0][0] == "episode of seed 7: press Q to start"
 
 
+def told(source):
+    """The keys that are listed while an episode is waited for and while it runs, in order."""
+    lines = {"press Q": [], "recording": []}
+    for state, *_, help in source.said:
+        lines["press Q" if "press Q" in state else "recording"].append(help)
+    return [[part.split()[0] for part in found[0].split("   ")] for found in lines.values()]
+
+
+def test_a_person_is_told_of_the_keys_that_do_something_at_that_moment():
+    source = script((0, "q+"), (99, "quit"))
+    actor = Teleoperator(CONTROLS, SPEC, source, undo=lambda: "undone")
+    actor.reset(np.array([True]), np.array([7]))
+    actor.act(SEEN, {"tick": np.array([0])})
+    assert told(source) == [["Q", "U", "Esc"], ["E", "R", "backspace", "Esc"]]
+
+
+def test_where_nothing_is_saved_nothing_is_said_of_undoing_it():
+    source = script((0, "q+"), (99, "quit"))
+    turns(source, 1, [0.8, 0.0, 4.0])
+    assert told(source) == [["Q", "Esc"], ["T", "E", "R", "backspace", "Esc"]]
+
+
 def test_a_held_key_comes_up_to_its_speed_and_a_released_one_stops():
     found = commands(script((0, "q+"), (1, "s+"), (9, "s-"), (99, "quit")), 10)[:, 0]
     np.testing.assert_allclose(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.actor import Decision, Verdict
-from understudy.collect.person import START, STOP, UNDO, Person
+from understudy.collect.person import START, STOP, UNDO, Person, help_of
 from understudy.collect.source import Slider, Source
 from understudy.spec import Spec
 from understudy.tasks.base import Controls
@@ -20,8 +20,7 @@ END, REDO, DISCARD, TURN = "e", "r", "backspace", "t"
 VERDICTS = {END: Verdict.END, REDO: Verdict.REDO, DISCARD: Verdict.DISCARD}
 # A key that pushes comes up to its speed in this time, so that a tap moves little.
 RAMP_S = 0.6
-TURNS = "T take over, give back"
-HELP = "Q start   E end   R begin again   backspace discard   U undo the last saved   Esc stop"
+RECORDING = {END: "end", REDO: "begin again", DISCARD: "discard", STOP: "stop"}
 
 
 @final
@@ -92,7 +91,8 @@ class Teleoperator:
         if self._controls.clock is not None:
             self._command[self._controls.clock] = (tick + 1) / self._spec.rate_hz
         self._command = self._command.clip(self._low, self._high)
-        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", HELP)
+        taking_turns = {TURN: "take over, give back"} if self._takes_turns else {}
+        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", {**taking_turns, **RECORDING})
         verdict = np.array([int(self._verdict)], np.int64)
         command = self._command.astype(self._spec.action.dtype)[None]
         if not self._takes_turns:
@@ -150,13 +150,15 @@ class Teleoperator:
         """Until the start key is pressed."""
         self._held.clear()
         self._ticks.clear()
-        self._say(f"episode of seed {self._seed}: press Q to start", HELP)
+        state = f"episode of seed {self._seed}: press Q to start"
+        keys = {START: "start", **self.person.undoing, STOP: "stop"}
+        self._say(state, keys)
         while self._is_waiting:
             pressed = self._take()
             if START in pressed:
                 self._is_waiting = False
             elif any(self.person.undoes(key) for key in pressed):
-                self._say(f"episode of seed {self._seed}: press Q to start", HELP)
+                self._say(state, keys)
             if self._is_waiting:
                 self._source.wait()
         self.person.notice, self._verdict = "", Verdict.NONE
@@ -189,13 +191,13 @@ class Teleoperator:
             self._chosen = key
         self._starts[key] = self._controls.choose[self._chosen][1] if self._chosen else 0
 
-    def _say(self, state: str, help: str) -> None:
+    def _say(self, state: str, keys: Mapping[str, str]) -> None:
         if self._takes_turns:
             who = "you lead" if self._leads else "the policy leads"
-            state, help = f"{state}: {who}", f"{TURNS}   {help}"
+            state = f"{state}: {who}"
         if self._chosen:
             state = f"{state}: keys lead {self._controls.choose[self._chosen][0]}"
-        self.person.say([state, *self._controls.says, help])
+        self.person.say([state, *self._controls.says, help_of(keys)])
 
 
 def limits_of(spec: Spec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
