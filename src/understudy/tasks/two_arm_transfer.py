@@ -176,7 +176,7 @@ class TwoArmTransfer(TaskConfig):
         choose={"right": ("the right arm", len(JOINTS)), "left": ("the left arm", 0)},
         says=(
             "A Z waist   S X shoulder   D C elbow   F V forearm   G B wrist   H N hand   space gripper",
-            "left right: choose the arm; a key that is held goes on with the one before",
+            "left right: choose the arm",
         ),
     )
     score: ClassVar[Literal["return", "max_reward"]] = "max_reward"
