@@ -114,15 +114,15 @@ class BulletArm:
             self._world.resetJointState(body, index, angle)
         for body, index, place in zip(*self._fingers, np.repeat(openings / 2, 2), strict=True):
             self._world.resetJointState(body, index, place)
-        self._apply(joints, openings_m)
+        self._apply(angles, openings)
         self._world.performCollisionDetection()
 
     def command(self, joints: Floats, openings_m: Floats) -> None:
-        """See `Arm`."""
-        self._latency.give(self.time_s, np.array(joints), np.array(openings_m))
+        """See `Arm`; raises ValueError where `Scene.within` does."""
+        self._latency.give(self.time_s, *self.scene.within(joints, openings_m))
 
     def shift(self, joints: Floats) -> None:
-        """See `Arm`."""
+        """See `Arm`; raises ValueError where `Scene.within` does."""
         shifted, _ = self.scene.within(self.joints + joints, self.openings_m)
         speeds = self.speeds
         for body, index, angle, speed in zip(*self._joints, shifted, speeds, strict=True):
@@ -185,8 +185,8 @@ class BulletArm:
         return any(p[3] in links and p[4] in others and p[8] <= 0 for p in points)
 
     def render(self, camera: str, rows: int, columns: int) -> NDArray[np.uint8]:
-        """See `Arm`; raises ValueError for an unknown camera."""
-        chosen = self.scene.camera(camera)
+        """See `Arm`; raises ValueError where `Scene.camera` does."""
+        chosen = self.scene.camera(camera, rows, columns)
         place, turn = np.array(chosen.position_m), chosen.turned()
         shift = Rotation.from_euler("xyz", self._conditions.camera_turn_rad).as_matrix()
         place, turn = place + self._conditions.camera_shift_m, shift @ turn
@@ -232,16 +232,15 @@ class BulletArm:
         turn = state[5]
         return Pose(vector(state[4]), (turn[3], *turn[:3]))
 
-    def _apply(self, joints: Floats, openings_m: Floats) -> None:
+    def _apply(self, angles: Floats, openings_m: Floats) -> None:
         """Tell each servo where to go."""
-        angles, openings = self.scene.within(joints, openings_m)
         torques = [joint.torque_nm for mount in self.scene.arms for joint in mount.model.joints]
         gain = GAIN * self._conditions.gain / self._conditions.damping
         self._drive(self._joints, angles, torques, gain, [NO_LIMIT] * len(angles))
         grippers = [mount.model.gripper for mount in self.scene.arms for _ in urdf.FINGERS]
         forces = [gripper.force_n / 2 for gripper in grippers]
         speeds = [gripper.speed_m_s for gripper in grippers]
-        self._drive(self._fingers, np.repeat(openings / 2, 2), forces, GAIN, speeds)
+        self._drive(self._fingers, np.repeat(openings_m / 2, 2), forces, GAIN, speeds)
 
     def _drive(
         self,
