@@ -332,28 +332,13 @@ class BulletArm:
 
     def _make(self, thing: Thing, pose: Pose) -> int:
         """One body of a thing's solids."""
-        world, conditions = self._world, self._conditions
-        colour = conditions.colours.get(thing.name)
-        shapes = [_shape(solid) for solid in thing.solids]
-        arrays = {key: [shape[key] for shape in shapes] for key in shapes[0]}
-        places = [solid.position_m for solid in thing.solids]
-        turns = [Rotation.from_euler("xyz", solid.rpy_rad).as_quat() for solid in thing.solids]
-        solid = world.createCollisionShapeArray(
-            **arrays, collisionFramePositions=places, collisionFrameOrientations=turns
-        )
-        visible = world.createVisualShapeArray(
-            **arrays,
-            rgbaColors=[[*(colour or one.colour), 1.0] for one in thing.solids],
-            visualFramePositions=places,
-            visualFrameOrientations=turns,
-        )
-        slip = conditions.friction  # Bullet multiplies what touches
-        turn = pose.quaternion_wxyz
-        mass = 0.0 if thing.mass_kg is None else thing.mass_kg * conditions.mass
+        mass = 0.0 if thing.mass_kg is None else thing.mass_kg * self._conditions.mass
         found = inertia_of(thing.solids, mass or 1.0)
         moments, axes = found.principal()
         self._centres[thing.name] = found.centre_m, axes
-        body = world.createMultiBody(
+        solid, visible = self._shapes(thing)
+        turn = pose.quaternion_wxyz
+        body = self._world.createMultiBody(
             mass,
             solid,
             visible,
@@ -362,7 +347,8 @@ class BulletArm:
             baseInertialFramePosition=found.centre_m,
             baseInertialFrameOrientation=axes.as_quat(),
         )
-        world.changeDynamics(
+        slip = self._conditions.friction  # Bullet multiplies what touches
+        self._world.changeDynamics(
             body,
             -1,
             localInertiaDiagonal=moments if mass else (0, 0, 0),
@@ -371,11 +357,34 @@ class BulletArm:
             linearDamping=0,
             angularDamping=0,
         )
-        if thing.mass_kg is None and thing is not FLOOR and conditions.pattern != "plain":
-            world.changeVisualShape(
-                body, -1, textureUniqueId=self._pattern(conditions.pattern), rgbaColor=(1, 1, 1, 1)
-            )
+        self._cover(body, thing)
         return body
+
+    def _shapes(self, thing: Thing) -> tuple[int, int]:
+        """What of a thing collides, and what is seen of it in its colours."""
+        colour = self._conditions.colours.get(thing.name)
+        shapes = [_shape(solid) for solid in thing.solids]
+        arrays = {key: [shape[key] for shape in shapes] for key in shapes[0]}
+        places = [solid.position_m for solid in thing.solids]
+        turns = [Rotation.from_euler("xyz", solid.rpy_rad).as_quat() for solid in thing.solids]
+        solid = self._world.createCollisionShapeArray(
+            **arrays, collisionFramePositions=places, collisionFrameOrientations=turns
+        )
+        visible = self._world.createVisualShapeArray(
+            **arrays,
+            rgbaColors=[[*(colour or one.colour), 1.0] for one in thing.solids],
+            visualFramePositions=places,
+            visualFrameOrientations=turns,
+        )
+        return solid, visible
+
+    def _cover(self, body: int, thing: Thing) -> None:
+        """Cover what cannot be moved with the pattern of the conditions; the floor stays plain."""
+        name = self._conditions.pattern
+        if thing.mass_kg is None and thing is not FLOOR and name != "plain":
+            self._world.changeVisualShape(
+                body, -1, textureUniqueId=self._pattern(name), rgbaColor=(1, 1, 1, 1)
+            )
 
     def _pattern(self, name: str) -> int:
         """A texture, which the engine reads from a file."""
