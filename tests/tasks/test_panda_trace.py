@@ -109,6 +109,18 @@ def test_the_curve_is_seen_in_the_picture_and_the_arm_moves():
     world.close()
 
 
+def test_after_the_end_of_the_curve_nothing_more_is_commanded():
+    world = PandaTrace(spacing_m=0.2).build()
+    world.reset(seed=10_000)
+    while not world.step(world.expert_action())[2]:
+        pass
+    for late in (world.expert_action, lambda: world.step(CHAIN.home_rad)):
+        with pytest.raises(RuntimeError, match="the curve is at its end; reset begins another"):
+            late()
+    world.reset(seed=10_000)
+    world.step(world.expert_action())
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -124,37 +124,47 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         self._draws_seed = int(self.np_random.integers(2**31))
         self.points = self._points()  # (T, 3)
         self._answers: Floats | None = None
-        self._commands = np.zeros((0, len(CHAIN)))
+        self._ticks = 0
+        self._commands = np.empty(
+            (len(self.points), len(CHAIN))
+        )  # (T, J), so far as they were given
         self.close()
         return self._seen(), {}
 
     def step(
         self, action: NDArray[Any]
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
-        """Put the arm where it is told to be, within its limits."""
+        """Put the arm where it is told to be, within its limits; raises RuntimeError after the end."""
+        self._require_more()
+        tick, ticks = self._ticks, len(self.points)
         command = np.asarray(action, np.float64)
-        self._commands = np.concatenate([self._commands, command[None]])
-        tick, ticks = len(self._commands), len(self.points)
         executed = np.clip(command, CHAIN.low_rad, CHAIN.high_rad)
+        self._commands[tick] = command
         tool = CHAIN.forward(executed[None])[0][0]
-        error_mm = 1e3 * float(np.linalg.norm(tool - self.points[tick - 1]))
+        error_mm = 1e3 * float(np.linalg.norm(tool - self.points[tick]))
+        self._ticks += 1
+        is_over = self._ticks == ticks
         info: dict[str, Any] = {"executed_action": executed.astype(np.float32), "is_success": False}
-        if tick == ticks:
+        if is_over:
             trace = measured(self.points, self._commands)
             info |= {"is_success": trace.is_good, "trace": trace}
-        return self._seen(), -error_mm / ticks, tick == ticks, False, info
+        return self._seen(), -error_mm / ticks, is_over, False, info
 
     def expert_action(self) -> NDArray[np.float32]:
-        """The angles of inverse kinematics for the next point; with what the task adds to them."""
+        """The angles of inverse kinematics for the next point; with what the task adds to them.
+
+        Raises RuntimeError after the end.
+        """
+        self._require_more()
         if self._answers is None:
             self._answers = self._demonstrated()
-        return self._answers[len(self._commands)].astype(np.float32)
+        return self._answers[self._ticks].astype(np.float32)
 
     def render(self) -> NDArray[np.uint8]:
         """A picture (480, 640, 3) of the arm and the curve."""
         if self._arm is None:
             self._arm = make_arm("mujoco", _scene(self.points))
-        told = self._commands[-1] if len(self._commands) else CHAIN.home_rad
+        told = self._commands[self._ticks - 1] if self._ticks else CHAIN.home_rad
         self._arm.reset(np.clip(told, CHAIN.low_rad, CHAIN.high_rad), np.zeros(1), {})
         return self._arm.render("film", 480, 640)
 
@@ -163,6 +173,10 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         if self._arm is not None:
             self._arm.close()
             self._arm = None
+
+    def _require_more(self) -> None:
+        if self._ticks == len(self.points):
+            raise RuntimeError("the curve is at its end; reset begins another")
 
     def _points(self) -> Floats:
         if self._drawn is not None:
@@ -188,7 +202,7 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
 
     def _seen(self) -> dict[str, NDArray[Any]]:
         """The point where the flange shall be next; at the end the last one."""
-        tick = min(len(self._commands), len(self.points) - 1)
+        tick = min(self._ticks, len(self.points) - 1)
         return {ENVIRONMENT_STATE: self.points[tick].astype(np.float32)}
 
 
