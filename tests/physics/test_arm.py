@@ -114,6 +114,17 @@ def test_commands_beyond_the_limits_end_at_them(engine):
     assert arm.openings_m[0] == pytest.approx(0.08, abs=0.002)
 
 
+def test_a_camera_says_where_in_its_picture_a_point_is(engine):
+    dot = Solid(shape="sphere", size_m=(0.01,), colour=(0.9, 0.05, 0.05))
+    for point in ((0.5, 0.1, 0.04), (0.3, -0.4, 0.3)):
+        lies = Thing(name="dot", solids=(dot,), pose=Pose(point))
+        picture = engine(replace(SCENE, things=(lies,))).render("front", 360, 480).astype(int)
+        at = np.argwhere((picture[..., 0] > 2 * picture[..., 1]) & (picture[..., 0] > 90))
+        assert len(at) > 5
+        (seen,) = FRONT.pixels(np.array([point]), 360, 480)
+        np.testing.assert_allclose(seen, at.mean(0) + 0.5, atol=1.0)
+
+
 NAN = np.full(7, np.nan)
 
 

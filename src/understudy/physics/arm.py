@@ -135,6 +135,12 @@ class Camera:
         right /= np.linalg.norm(right)
         return np.stack([right, np.cross(back, right), back], axis=1)
 
+    def pixels(self, points_m: Floats, rows: int, columns: int) -> Floats:
+        """Row and column (n, 2) of points (n, 3) before it in a picture of this size, from its upper left corner."""
+        x, y, z = self.turned().T @ (points_m - np.array(self.position_m)).T  # (n,) each
+        scale = rows / 2 / math.tan(math.radians(self.view_deg) / 2) / -z
+        return np.stack([rows / 2 - y * scale, columns / 2 + x * scale], axis=1)
+
 
 @final
 @dataclass(frozen=True, kw_only=True)

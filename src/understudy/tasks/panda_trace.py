@@ -39,6 +39,8 @@ SWUNG_RAD = np.array([1.1, 0, -1.1, 0, 0, 0, 0])  # the other branch: the elbow 
 HOP = 0.12  # probability of another branch at a tick
 NOISE_RAD = 0.02
 DOTS = 100  # of the drawn curve, at most
+FILM = Camera(name="film", position_m=(1.6, -1.1, 0.9), target_m=(0.25, 0.0, 0.45), view_deg=30)
+PICTURE, WAY = (480, 640), (30, 80, 230)  # rows and columns; the colour of the flange's way
 
 
 @final
@@ -124,10 +126,9 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         self._draws_seed = int(self.np_random.integers(2**31))
         self.points = self._points()  # (T, 3)
         self._answers: Floats | None = None
-        self._ticks = 0
-        self._commands = np.empty(
-            (len(self.points), len(CHAIN))
-        )  # (T, J), so far as they were given
+        self._ticks, ticks = 0, len(self.points)
+        self._commands = np.empty((ticks, len(CHAIN)))  # (T, J), as far as they were given
+        self._way_m = np.empty((ticks, 3))  # of the flange, as far as it has come
         self.close()
         return self._seen(), {}
 
@@ -140,8 +141,8 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         command = np.asarray(action, np.float64)
         executed = np.clip(command, CHAIN.low_rad, CHAIN.high_rad)
         self._commands[tick] = command
-        tool = CHAIN.forward(executed[None])[0][0]
-        error_mm = 1e3 * float(np.linalg.norm(tool - self.points[tick]))
+        self._way_m[tick] = CHAIN.forward(executed[None])[0][0]
+        error_mm = 1e3 * float(np.linalg.norm(self._way_m[tick] - self.points[tick]))
         self._ticks += 1
         is_over = self._ticks == ticks
         info: dict[str, Any] = {"executed_action": executed.astype(np.float32), "is_success": False}
@@ -161,12 +162,13 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         return self._answers[self._ticks].astype(np.float32)
 
     def render(self) -> NDArray[np.uint8]:
-        """A picture (480, 640, 3) of the arm and the curve."""
+        """A picture (480, 640, 3) of the arm, the curve in red, and in blue, over all else, the flange's way so far."""
         if self._arm is None:
             self._arm = make_arm("mujoco", _scene(self.points))
         told = self._commands[self._ticks - 1] if self._ticks else CHAIN.home_rad
         self._arm.reset(np.clip(told, CHAIN.low_rad, CHAIN.high_rad), np.zeros(1), {})
-        return self._arm.render("film", 480, 640)
+        picture = self._arm.render("film", *PICTURE)
+        return _drawn(picture, FILM.pixels(self._way_m[: self._ticks], *PICTURE))
 
     def close(self) -> None:
         """Give back what the engine holds."""
@@ -213,9 +215,22 @@ def _scene(points: Floats) -> Scene:
         Solid(shape="sphere", size_m=(0.005,), position_m=vector(point), colour=(0.85, 0.15, 0.15))
         for point in kept
     )
-    film = Camera(name="film", position_m=(1.6, -1.1, 0.9), target_m=(0.3, 0.0, 0.4), view_deg=40)
     curve = Thing(name="curve", solids=dots, pose=Pose((0, 0, 0)))
-    return Scene(arms=(Mount(model=PANDA),), things=(curve,), cameras=(film,))
+    return Scene(arms=(Mount(model=PANDA),), things=(curve,), cameras=(FILM,))
+
+
+def _drawn(picture: NDArray[np.uint8], places: Floats) -> NDArray[np.uint8]:
+    """The picture with a line, two pixels wide, through rows and columns (n, 2)."""
+    if not len(places):
+        return picture
+    drawn = picture.copy()
+    lengths = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(lengths)])
+    at = np.arange(0, along[-1] + 1, 0.5)
+    fine = np.stack([np.interp(at, along, axis) for axis in places.T], 1)  # half a pixel apart
+    for row, column in np.round(fine).astype(int):
+        drawn[max(row - 1, 0) : max(row + 1, 0), max(column - 1, 0) : max(column + 1, 0)] = WAY
+    return drawn
 
 
 @final
