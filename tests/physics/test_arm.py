@@ -8,43 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from understudy.physics.arm import Camera, Conditions, Mount, Pose, Scene, Thing
+from tests.scenes import CUBE, FRONT, OPEN, SCENE, SHUT
+from understudy.physics.arm import Conditions, Mount, Pose, Scene, Thing
 from understudy.physics.arms import ARMS, IIWA, PANDA, box
-from understudy.physics.bullet import BulletArm
 from understudy.physics.kinematics import inverse
 from understudy.physics.models import Solid, inertia_of
-from understudy.physics.mujoco import MujocoArm
 
 DOWN = Rotation.from_euler("x", np.pi).as_matrix()
-CUBE = Thing(
-    name="cube",
-    solids=(box((0.04, 0.04, 0.04), (0, 0, 0), (0.9, 0.1, 0.1)),),
-    pose=Pose((0.5, 0.1, 0.04)),
-    mass_kg=0.1,
-)
-TABLE = Thing(
-    name="table",
-    solids=(box((0.6, 1.0, 0.02), (0, 0, 0), (0.3, 0.6, 0.4)),),
-    pose=Pose((0.5, 0.0, 0.01)),
-)
-FRONT = Camera(name="front", position_m=(1.4, -0.6, 0.8), target_m=(0.45, 0.0, 0.1))
-WRIST = Camera(name="wrist", position_m=(0.08, 0, 0), target_m=(0, 0, 0.15), view_deg=80, arm=0)
-SCENE = Scene(arms=(Mount(model=PANDA),), things=(CUBE, TABLE), cameras=(FRONT, WRIST))
-OPEN, SHUT = np.array([0.08]), np.array([0.0])
-
-
-@pytest.fixture(params=[MujocoArm, BulletArm], ids=["mujoco", "bullet"])
-def engine(request):
-    """Makes arms of a scene, and closes them."""
-    made = []
-
-    def make(scene=SCENE):
-        made.append(request.param(scene))
-        return made[-1]
-
-    yield make
-    for arm in made:
-        arm.close()
 
 
 def above_the_cube(*heights_m):
@@ -123,76 +93,6 @@ def test_a_camera_says_where_in_its_picture_a_point_is(engine):
         assert len(at) > 5
         (seen,) = FRONT.pixels(np.array([point]), 360, 480)
         np.testing.assert_allclose(seen, at.mean(0) + 0.5, atol=1.0)
-
-
-NAN = np.full(7, np.nan)
-
-
-def thing(**changed):
-    return lambda: replace(SCENE, things=(replace(CUBE, **changed),))
-
-
-def seen_from(**changed):
-    return lambda: replace(SCENE, cameras=(replace(FRONT, **changed),))
-
-
-@pytest.mark.parametrize(
-    ("scene", "complaint"),
-    [
-        (thing(name="floor"), "'floor' is taken"),
-        (thing(name="world"), "'world' is taken"),
-        (thing(name="arm0"), "'arm0' is taken"),
-        (thing(name="fingers0"), "'fingers0' is taken"),
-        (thing(name="a/b"), "no '/'"),
-        (thing(name=""), "no '/'"),
-        (thing(solids=()), "'cube' has no solids"),
-        (thing(mass_kg=0.0), "'cube': mass_kg is above 0"),
-        (thing(mass_kg=np.nan), "'cube': mass_kg is above 0"),
-        (thing(friction=-1.0), "'cube': friction is at least 0"),
-        (thing(pose=Pose((np.nan, 0, 0))), "'cube' has no place"),
-        (thing(pose=Pose((0, 0, 0), (0, 0, 0, 0))), "'cube' has no place"),
-        (seen_from(arm=1), "'front' is on arm 1, the scene has 1"),
-        (seen_from(arm=-1), "'front' is on arm -1, the scene has 1"),
-        (seen_from(target_m=FRONT.position_m), "'front' looks from one point to another"),
-        (seen_from(position_m=(np.nan, 0, 0)), "'front' looks from one point to another"),
-        (seen_from(view_deg=180), "'front': view_deg is between 0 and 180"),
-        (lambda: replace(SCENE, arms=()), "at least one arm"),
-        (lambda: replace(SCENE, floor_m=np.nan), "floor_m is a height"),
-        (
-            lambda: replace(SCENE, arms=(Mount(model=PANDA, yaw_rad=np.inf),)),
-            "panda stands nowhere",
-        ),
-    ],
-)
-def test_a_scene_that_no_engine_could_build_is_refused_by_name(scene, complaint, engine):
-    with pytest.raises(ValueError, match=complaint):
-        engine(scene())
-
-
-@pytest.mark.parametrize(
-    ("asked", "complaint"),
-    [
-        (lambda arm: arm.command(NAN, OPEN), "joints are 7 numbers"),
-        (lambda arm: arm.command(PANDA.home_rad, NAN[:1]), "openings_m are 1 number"),
-        (lambda arm: arm.command(PANDA.home_rad[:3], OPEN), "joints are 7 numbers"),
-        (lambda arm: arm.command(PANDA.home_rad, np.array(0.08)), "openings_m are 1 number"),
-        (lambda arm: arm.shift(NAN), "joints are 7 numbers"),
-        (lambda arm: arm.reset(NAN, OPEN, {}), "joints are 7 numbers"),
-        (
-            lambda arm: arm.reset(PANDA.home_rad, OPEN, {"cube": Pose((0, 0, np.inf))}),
-            "'cube' has no place",
-        ),
-        (lambda arm: arm.render("front", 0, 2000), "0 x 2000: each side is 1 to 1024"),
-        (lambda arm: arm.render("front", 2000, 48), "2000 x 48: each side is 1 to 1024"),
-    ],
-)
-def test_what_no_arm_can_do_is_refused_and_leaves_it_as_it_was(asked, complaint, engine):
-    arm = engine()
-    arm.reset(PANDA.home_rad, OPEN, {})
-    with pytest.raises(ValueError, match=complaint):
-        asked(arm)
-    arm.advance(0.5)
-    np.testing.assert_allclose(arm.joints, PANDA.home_rad, atol=0.003)
 
 
 def test_a_cube_is_grasped_lifted_and_let_go(engine):
