@@ -165,6 +165,17 @@ def test_a_randomisation_can_be_given_on_the_command_line():
     assert task.world == Randomisation(mass=(0.5, 2.0), colours=("object",))
 
 
+def test_a_worlds_own_noise_is_on_what_is_seen():
+    away = []
+    for seed in range(30):
+        clear, noisy = (
+            begun(make_task(f"panda-grasp{options}"), seed)[1]
+            for options in ("", ':world={"noise_m":[0.01,0.01]}')
+        )
+        away.append(noisy[ENVIRONMENT_STATE] - clear[ENVIRONMENT_STATE])
+    assert 0.007 < np.std(away) < 0.013
+
+
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
@@ -178,6 +189,10 @@ def test_a_randomisation_can_be_given_on_the_command_line():
         ("world=[1,2]", "world: got .*expected one of nominal, wide, shifted or Randomisation"),
         ("engine=havok", "engine: got 'havok'"),
         ("noise_m=-0.01", "noise_m"),
+        (
+            'noise_m=0.01,world={"noise_m":[0,0.01]}',
+            "noise_m=0.01 and a world with noise of its own",
+        ),
         ("limit_s=0", "limit_s"),
     ],
 )
