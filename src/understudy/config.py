@@ -49,6 +49,9 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         if value in arguments:
             return value
     elif origin in (Union, types.UnionType):
+        nested = [option for option in arguments if is_dataclass(option)]
+        if isinstance(value, Mapping) and len(nested) == 1:
+            return _read(nested[0], value, where)  # which says what is wrong within
         for option in arguments:
             try:
                 return _read(option, value, where)
@@ -78,4 +81,7 @@ def _named(hint: Any) -> str:
         return "one of " + ", ".join(map(str, arguments))
     if origin in (Union, types.UnionType):
         return " or ".join(map(_named, arguments))
+    if origin is tuple:
+        parts = ("..." if part is Ellipsis else _named(part) for part in get_args(hint))
+        return f"[{', '.join(parts)}]"
     return "none" if hint is type(None) else getattr(hint, "__name__", str(hint))

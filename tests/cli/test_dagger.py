@@ -171,7 +171,7 @@ def test_the_options_of_every_policy_go_with_those_of_the_rounds(policy, tmp_pat
             ["mlp", "--task", "pusht", "--run", "r", "--gate", "person", "--hands", "sliders"],
             "--data",
         ),
-        (["mlp", "--task", "two-arm-transfer", "--run", "r", "--gate", "person"], "keys"),
+        (["mlp", "--task", "hopper", "--run", "r", "--gate", "person"], "has no keys"),
         (["mlp", "--task", "cart-pole", "--run", "r", "--data", "nowhere"], "nowhere"),
         (["mlp", "--task", "cart-pole", "--run", "r", "--rounds", "600"], "fewer rounds"),
         (["mlp", "--task", "cart-pole", "--run", "r", "--demonstrations", "0"], "at least 1"),

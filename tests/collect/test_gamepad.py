@@ -64,6 +64,16 @@ def test_buttons_press_their_keys_and_others_pass():
     np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 1])
 
 
+def test_buttons_are_listed_for_the_keys_that_are():
+    script = Script([(5, Event("quit"))])
+    gamepad = Gamepad(script, CONTROLS.pad)
+    gamepad.say(["press Q to start", "W S up and down", "Q start   U undo   Esc stop"])
+    gamepad.say(["recording", "E end   backspace discard   Esc stop"])
+    assert [lines[-1] for lines in script.said] == [
+        "gamepad: start start   X undo", "gamepad: back end   B discard",
+    ]  # fmt: skip
+
+
 def test_keys_of_the_same_names_as_buttons_stay_what_they_are():
     passed = [Event("down", key) for key in ("a", "b", "x", "y", "escape")]
     script = Script([*((0, event) for event in passed), (0, Event("blur")), (5, Event("quit"))])

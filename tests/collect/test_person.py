@@ -24,7 +24,7 @@ def test_they_stop_by_closing_the_window_and_by_a_key(event):
 def test_at_the_end_they_are_waited_for_until_they_leave():
     one, source, saved = person(Event("down", "w"), Event("up", "q"), Event("down", "q"))
     one.linger("3 saved")
-    assert source.said == [("3 saved", "U undo the last saved   Q or Esc leave")]
+    assert source.said == [("3 saved", "U undo the last saved   Q leave   Esc stop")]
     assert len(saved) == 3
 
 

@@ -1,21 +1,19 @@
 """A person at the keyboard: what keys command, and what becomes of an episode."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from understudy.cli import main
+from understudy.cli.teleoperate import controls_of
 from understudy.collect.source import Event, Script, Shown, Slider, Stopped
 from understudy.collect.teleoperator import Teleoperator
-from understudy.data import annotations
-from understudy.data.store import Dataset
 from understudy.rollout import rollouts
 from understudy.spec import STATE, Signal, Spec
-from understudy.tasks import make_task
+from understudy.tasks import TASKS, make_task
 from understudy.tasks.base import Controls
 from understudy.tasks.panda_grasp import PandaGrasp
+from understudy.tasks.two_arm_transfer import NAMES
 
 SPEC = Spec(
     {STATE: Signal((2,))}, Signal((3,), low=(0, -1, 0), high=(1, 1, 5)), rate_hz=10.0, task="move"
@@ -51,6 +49,28 @@ def test_an_episode_begins_where_the_arm_is_seen_and_after_the_start_key():
     source = script((0, "w+"), (3, "w- q+"), (99, "quit"))
     np.testing.assert_allclose(commands(source, 2), [[0.5, 0, 2], [0.5, 0, 2]])
     assert source.said[0][0] == "episode of seed 7: press Q to start"
+
+
+def told(source):
+    """The keys that are listed while an episode is waited for and while it runs, in order."""
+    lines = {"press Q": [], "recording": []}
+    for state, *_, help in source.said:
+        lines["press Q" if "press Q" in state else "recording"].append(help)
+    return [[part.split()[0] for part in found[0].split("   ")] for found in lines.values()]
+
+
+def test_a_person_is_told_of_the_keys_that_do_something_at_that_moment():
+    source = script((0, "q+"), (99, "quit"))
+    actor = Teleoperator(CONTROLS, SPEC, source, undo=lambda: "undone")
+    actor.reset(np.array([True]), np.array([7]))
+    actor.act(SEEN, {"tick": np.array([0])})
+    assert told(source) == [["Q", "U", "Esc"], ["E", "R", "backspace", "Esc"]]
+
+
+def test_where_nothing_is_saved_nothing_is_said_of_undoing_it():
+    source = script((0, "q+"), (99, "quit"))
+    turns(source, 1, [0.8, 0.0, 4.0])
+    assert told(source) == [["Q", "Esc"], ["T", "E", "R", "backspace", "Esc"]]
 
 
 def test_a_held_key_comes_up_to_its_speed_and_a_released_one_stops():
@@ -200,6 +220,16 @@ def test_keys_alone_can_lift_the_object():
         (Controls(begin=(0, 0, 0), push={"w": (3, 1.0)}), "'w' changes element 3"),
         (Controls(begin=(0, 0, 0), push={"w": (0, 1.0)}, hold={"w": (1, 1.0)}), "two meanings: w"),
         (Controls(begin=(0, 0, 0), push={"q": (0, 1.0)}), "two meanings: q"),
+        (
+            Controls(
+                begin=(0, 0, 0), push={"w": (1, 1.0)}, choose={"1": ("it", 0), "2": ("that", 2)}
+            ),
+            "'w' changes element 3",
+        ),
+        (
+            Controls(begin=(0, 0, 0), push={"w": (0, 1.0)}, choose={"w": ("it", 0)}),
+            "two meanings: w",
+        ),
     ],
 )
 def test_a_map_that_does_not_fit_is_refused(keys, complaint):
@@ -207,112 +237,92 @@ def test_a_map_that_does_not_fit_is_refused(keys, complaint):
         Teleoperator(keys, SPEC, Script([]))
 
 
-@pytest.mark.parametrize("name", ["mountain-car", "cart-pole", "pusht", "panda-grasp"])
+# hopper falls within a second, 125 commands of three torques; panda-trace follows what is drawn.
+KEYLESS = {"hopper": "sliders", "panda-trace": "draw"}
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_every_tasks_keys_fit_it(name):
     task = make_task(name)
-    assert task.controls is not None
-    Teleoperator(task.controls, task.spec, Script([]))
+    if name in KEYLESS:
+        with pytest.raises(ValueError, match=f"--device .*{KEYLESS[name]}"):
+            controls_of(task, "keyboard")
+        return
+    controls = controls_of(task, "keyboard")
+    Teleoperator(controls, task.spec, Script([]), takes_turns=True)
 
 
-def collected(tmp_path, events, *options):
-    file = tmp_path / "keys.json"
-    file.write_text(json.dumps(events))
-    words = ["collect", "--task", "mountain-car", "--device", "keyboard", "--script", str(file)]
-    code = main([*words, "--out", str(tmp_path / "set"), *options])
-    assert code == 0
-    return Dataset.open(tmp_path / "set")
-
-
-LEFT_AND_RIGHT = [[0, "down", "q"], [1, "down", "left"], [5, "up", "left"], [6, "down", "right"]]
-
-
-def test_collect_records_what_is_pressed(tmp_path):
-    events = [*LEFT_AND_RIGHT, [12, "down", "e"], [20, "quit"]]
-    dataset = collected(tmp_path, events, "--keep", "all")
-    (episode,) = (dataset[i] for i in range(len(dataset)))
-    assert episode.actions[:, 0].tolist() == [0] * 4 + [1] + [2] * 7
-    assert episode.source == "person"
-
-
-def test_what_did_not_succeed_is_not_kept_unless_asked_for(tmp_path, capsys):
-    dataset = collected(tmp_path, [*LEFT_AND_RIGHT, [12, "down", "e"], [20, "quit"]])
-    assert len(dataset) == 0
-    assert "--keep all" in capsys.readouterr().out
-
-
-def test_undo_excludes_the_episode_that_was_saved_last(tmp_path):
-    events = [
-        [0, "down", "q"], [3, "down", "e"], [5, "down", "q"], [9, "down", "e"], [11, "down", "u"],
-        [14, "quit"],
-    ]  # fmt: skip
-    dataset = collected(tmp_path, events, "--keep", "all")
-    assert len(dataset) == 2
-    ids = [dataset[i].id for i in range(2)]
-    assert annotations.read(tmp_path / "set").excluded == {ids[1]}
-
-
-def test_the_last_episode_can_be_undone_as_well(tmp_path):
-    events = [
-        [0, "down", "q"],
-        [3, "down", "e"],
-        [5, "down", "u"],
-        [6, "down", "q"],
-        [9, "down", "e"],
-        [12, "down", "q"],
-    ]
-    dataset = collected(tmp_path, [*events, [99, "quit"]], "--keep", "all", "--episodes", "1")
-    assert len(dataset) == 2
-    assert dataset.selected.tolist() == [1]
-
-
-def test_sliders_lead_any_task_whose_commands_have_limits(tmp_path):
-    file = tmp_path / "hands.json"
-    file.write_text(json.dumps([[0, "down", "q"], [1, "slide", "action 0", 1.5], [5, "quit"]]))
-    words = ["collect", "--task", "gym:Pendulum-v1", "--device", "sliders", "--script", str(file)]
-    assert main([*words, "--out", str(tmp_path / "set"), "--keep", "all"]) == 0
-    script = json.loads(file.read_text())
-    file.write_text(json.dumps([*script[:-1], [3, "down", "e"], [6, "quit"]]))
-    assert main([*words, "--out", str(tmp_path / "set"), "--keep", "all"]) == 0
-    dataset = Dataset.open(tmp_path / "set")
-    np.testing.assert_allclose(dataset[0].actions[:, 0], [1.5, 1.5, 1.5])
-
-
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (["--task", "mountain-car", "--device", "sliders"], "the action here is choices"),
-        (["--task", "kuka-sliders", "--device", "keyboard"], "no keys to be led with"),
-        (["--task", "gym:Pendulum-v1", "--device", "gamepad"], "no keys to be led with"),
-        (
-            ["--task", "pusht", "--device", "keyboard", "--worlds", "2"],
-            "one person leads one world",
-        ),
-    ],
+LEFT_OR_RIGHT = Controls(
+    begin=(0.0, 0.0, 0.0),
+    push={"w": (0, 0.6)},
+    put={"space": (0, (1.0, 0.5))},
+    choose={"left": ("the left", 0), "right": ("the right", 2)},
 )
-def test_a_task_that_a_device_cannot_lead_is_refused(words, complaint, tmp_path, capsys):
-    assert main(["collect", *words, "--out", str(tmp_path / "set")]) == 2
-    assert complaint in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "set").exists()
 
 
-@pytest.mark.parametrize("words", [["--task", "gym:Pendulum-v1"], ["--task", "cart-pole"]])
-def test_a_session_that_cannot_begin_leaves_no_folder(words, tmp_path):
-    script = ["--device", "keyboard", "--script", str(tmp_path / "none.json")]
-    assert main(["collect", *words, *script, "--out", str(tmp_path / "set")]) == 2
-    assert not (tmp_path / "set").exists()
+def chosen(source, ticks):
+    actor = Teleoperator(LEFT_OR_RIGHT, SPEC, source)
+    actor.reset(np.array([True]), np.array([7]))
+    info = ({"tick": np.array([tick])} for tick in range(ticks))
+    return np.array([actor.act(SEEN, tick).command[0] for tick in info])
 
 
-def test_a_script_without_a_keyboard_is_refused(tmp_path, capsys):
-    words = ["collect", "--task", "mountain-car", "--script", "keys.json"]
-    assert main([*words, "--out", str(tmp_path / "set")]) == 2
-    assert "needs a --device" in capsys.readouterr().err
+def test_keys_lead_the_part_that_was_chosen_last():
+    found = chosen(script((0, "q+"), (2, "w+ w-"), (3, "right+ w+ w- space+"), (99, "quit")), 4)
+    np.testing.assert_allclose(found[:, 0], [0, 0.01, 0.01, 0.01], atol=1e-7)
+    np.testing.assert_allclose(found[:, 2], [0, 0, 1.01, 1.01], atol=1e-7)
 
 
-def test_a_second_session_goes_on_with_seeds_that_were_not_shown_yet(tmp_path):
-    events = [[0, "down", "q"], [3, "down", "e"], [6, "quit"]]
-    collected(tmp_path, events, "--keep", "all")
-    dataset = collected(tmp_path, events, "--keep", "all")
-    assert [dataset[i].seed for i in range(2)] == [0, 1]
+def test_a_key_that_is_held_goes_on_with_the_part_with_which_it_began():
+    source = script((0, "q+"), (1, "w+"), (2, "right+"), (4, "space+"), (99, "quit"))
+    found = chosen(source, 5)
+    np.testing.assert_allclose(np.diff(found[:, 0]), [0.02, 0.03, 0.04, 0.05], atol=1e-7)
+    np.testing.assert_allclose(found[:, 2], [0, 0, 0, 1, 1])
+
+
+def test_a_person_is_told_what_the_keys_lead_and_each_episode_begins_with_the_first():
+    source = script((0, "q+"), (2, "right+"), (4, "q+"), (99, "quit"))
+    actor = Teleoperator(LEFT_OR_RIGHT, SPEC, source)
+    for _ in range(2):
+        actor.reset(np.array([True]), np.array([7]))
+        for tick in range(2):
+            actor.act(SEEN, {"tick": np.array([tick])})
+    recording = [said[0] for said in source.said if "recording" in said[0]]
+    led = [line.partition("keys lead ")[2] for line in recording]
+    assert led == ["the left", "the right", "the left", "the left"]
+
+
+def test_a_key_leads_one_joint_of_the_iiwa_and_time_goes_on():
+    episode = led("kuka-sliders:trace=free,seconds=2", [[1, "down", "s"], [240, "up", "s"]], 300)
+    moved = episode.actions[-1] - episode.actions[0]
+    assert moved[1] == pytest.approx(0.5 * (239 - 72) / 240, abs=0.01)  # after a ramp of 0.6 s
+    assert np.abs(np.delete(moved[:7], 1)).max() == 0
+    np.testing.assert_allclose(episode.actions[:, 7], np.arange(1, 301) / 240, atol=1e-5)
+
+
+def test_keys_lead_the_arm_that_was_chosen_and_its_gripper():
+    keys = [[1, "down", "left"], [1, "down", "d"], [9, "up", "d"], [10, "down", "right"],
+            [11, "down", "space"], [12, "down", "z"], [20, "up", "z"]]  # fmt: skip
+    episode = led("two-arm-transfer", keys, 25)
+    moved = dict(zip(NAMES, episode.actions[-1] - episode.actions[0], strict=True))
+    assert {name for name, way in moved.items() if abs(way) > 1e-6} == {
+        "left_elbow", "right_waist", "right_gripper",
+    }  # fmt: skip
+    assert moved["left_elbow"] > 0.05
+    assert moved["right_waist"] < -0.05
+    assert moved["right_gripper"] == -0.5
+
+
+def led(name, keys, ticks):
+    """An episode of so many ticks that begins at moment 0 and in which keys are pressed."""
+    events = [[0, "down", "q"], *keys, [ticks, "down", "e"], [ticks + 5, "quit"]]
+    task = make_task(name)
+    world = task.build()
+    source = Script([(moment, Event(*rest)) for moment, *rest in events])
+    actor = Teleoperator(controls_of(task, "keyboard"), task.spec, source)
+    (episode,) = rollouts([world], actor, [0])
+    world.close()
+    return episode
 
 
 @pytest.mark.parametrize(
@@ -329,13 +339,6 @@ def test_a_script_that_is_not_right_says_where(text, complaint, tmp_path):
     (tmp_path / "keys.json").write_text(text)
     with pytest.raises(ValueError, match=complaint):
         Script.read(tmp_path / "keys.json")
-
-
-def test_a_dataset_of_which_everything_was_undone_can_still_be_looked_at(tmp_path, capsys):
-    events = [[0, "down", "q"], [3, "down", "e"], [5, "down", "u"], [8, "quit"]]
-    collected(tmp_path, events, "--keep", "all")
-    assert main(["data", "info", str(tmp_path / "set")]) == 0
-    assert "excluded by an annotation: 1 episode" in capsys.readouterr().out
 
 
 def turns(source, ticks, played):

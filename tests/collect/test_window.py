@@ -21,9 +21,9 @@ from understudy.spec import ENVIRONMENT_STATE, STATE
 MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 WIDTH, HEIGHT = 1280, 1024
 PATIENCE_S = 60
-# PyBullet's window: the left part of the third slider, where the arm is seen, and of five lines of text two.
+# PyBullet's window: the left part of the third slider, where the arm is seen, and of four lines of text two.
 THIRD_SLIDER, ARM = ("860", "193"), np.s_[230:345, 460:570]
-FIRST_LINE, LAST_LINE = np.s_[470:486, 280:770], np.s_[542:558, 280:770]
+FIRST_LINE, LAST_LINE = np.s_[470:486, 280:770], np.s_[518:534, 280:770]
 
 
 @pytest.fixture

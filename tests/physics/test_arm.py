@@ -8,43 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from understudy.physics.arm import Camera, Conditions, Mount, Pose, Scene, Thing
+from tests.scenes import CUBE, FRONT, OPEN, SCENE, SHUT
+from understudy.physics.arm import Conditions, Mount, Pose, Scene, Thing
 from understudy.physics.arms import ARMS, IIWA, PANDA, box
-from understudy.physics.bullet import BulletArm
 from understudy.physics.kinematics import inverse
 from understudy.physics.models import Solid, inertia_of
-from understudy.physics.mujoco import MujocoArm
 
 DOWN = Rotation.from_euler("x", np.pi).as_matrix()
-CUBE = Thing(
-    name="cube",
-    solids=(box((0.04, 0.04, 0.04), (0, 0, 0), (0.9, 0.1, 0.1)),),
-    pose=Pose((0.5, 0.1, 0.04)),
-    mass_kg=0.1,
-)
-TABLE = Thing(
-    name="table",
-    solids=(box((0.6, 1.0, 0.02), (0, 0, 0), (0.3, 0.6, 0.4)),),
-    pose=Pose((0.5, 0.0, 0.01)),
-)
-FRONT = Camera(name="front", position_m=(1.4, -0.6, 0.8), target_m=(0.45, 0.0, 0.1))
-WRIST = Camera(name="wrist", position_m=(0.08, 0, 0), target_m=(0, 0, 0.15), view_deg=80, arm=0)
-SCENE = Scene(arms=(Mount(model=PANDA),), things=(CUBE, TABLE), cameras=(FRONT, WRIST))
-OPEN, SHUT = np.array([0.08]), np.array([0.0])
-
-
-@pytest.fixture(params=[MujocoArm, BulletArm], ids=["mujoco", "bullet"])
-def engine(request):
-    """Makes arms of a scene, and closes them."""
-    made = []
-
-    def make(scene=SCENE):
-        made.append(request.param(scene))
-        return made[-1]
-
-    yield make
-    for arm in made:
-        arm.close()
 
 
 def above_the_cube(*heights_m):
@@ -112,6 +82,17 @@ def test_commands_beyond_the_limits_end_at_them(engine):
     led(arm, PANDA.home_rad + np.array([0.5, 0, 0, 2.5, 0, 0, 0]), np.array([0.5]), 2.0)
     assert np.all(arm.joints < PANDA.chain.high_rad + 0.01)
     assert arm.openings_m[0] == pytest.approx(0.08, abs=0.002)
+
+
+def test_a_camera_says_where_in_its_picture_a_point_is(engine):
+    dot = Solid(shape="sphere", size_m=(0.01,), colour=(0.9, 0.05, 0.05))
+    for point in ((0.5, 0.1, 0.04), (0.3, -0.4, 0.3)):
+        lies = Thing(name="dot", solids=(dot,), pose=Pose(point))
+        picture = engine(replace(SCENE, things=(lies,))).render("front", 360, 480).astype(int)
+        at = np.argwhere((picture[..., 0] > 2 * picture[..., 1]) & (picture[..., 0] > 90))
+        assert len(at) > 5
+        (seen,) = FRONT.pixels(np.array([point]), 360, 480)
+        np.testing.assert_allclose(seen, at.mean(0) + 0.5, atol=1.0)
 
 
 def test_a_cube_is_grasped_lifted_and_let_go(engine):

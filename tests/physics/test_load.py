@@ -1,5 +1,6 @@
 """A user's own arm, against what MuJoCo and PyBullet make of the same file."""
 
+import re
 from pathlib import Path
 
 import mujoco
@@ -272,3 +273,17 @@ def test_an_arm_may_stand_on_a_base_that_is_free_in_the_file():
         load_arm(DATA / "kuka_iiwa" / file) for file in ("model_free_base.urdf", "model.urdf")
     )
     np.testing.assert_allclose(free.chain.offsets_m, fixed.chain.offsets_m, atol=1e-9)
+
+
+def test_the_lines_on_the_page_load_pybullets_own_panda_as_it_says():
+    page = Path(__file__).resolve().parents[2] / "docs" / "arms.md"
+    lines = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    names = {"pybullet_data": pybullet_data, "load_arm": load_arm, "PANDA": PANDA}
+    exec(lines[0], names)
+    panda = names["panda"]
+    np.testing.assert_array_equal(panda.home_rad, PANDA.home_rad)
+    assert [joint.torque_nm for joint in panda.joints] == [87] * 4 + [12] * 3
+    assert [joint.stiffness for joint in panda.joints] == [40 * 87] * 4 + [40 * 12] * 3
+    assert (panda.gripper.opening_m, panda.gripper.force_n) == (0.08, 40.0)
+    links = [panda.base, *(joint.solids for joint in panda.joints), panda.gripper.solids]
+    assert [len(solids) for solids in links] == [1] * 9

@@ -1,5 +1,7 @@
 """Curves: where they lie, how they are stepped along, and files that hold them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,27 @@ def test_steps_along_a_curve_are_even_and_both_ends_are_kept():
     np.testing.assert_allclose(points[[0, 3, -1]], corner[[0, 1, -1]], atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(np.diff(points, axis=0), axis=1), 0.01)
     assert len(resampled(corner, 0.0101)) == 8
+
+
+def missed_mm(points, corner):
+    """How far a corner (3,) is from the line through points (T, 3)."""
+    begin, way = points[:-1], np.diff(points, axis=0)
+    share = ((corner - begin) * way).sum(1) / (way * way).sum(1)
+    nearest = begin + np.clip(share, 0, 1)[:, None] * way
+    return 1e3 * np.linalg.norm(nearest - corner, axis=1).min()
+
+
+@pytest.mark.parametrize(("spacing_m", "most"), [(0.005, "1.8"), (0.03, "11.2")])
+def test_even_steps_cut_the_corners_of_squares_by_what_the_page_says(spacing_m, most):
+    squares = [draw("square", np.random.default_rng(seed)) for seed in range(200)]
+    cuts = [
+        missed_mm(resampled(square, spacing_m), corner)
+        for square in squares
+        for corner in square[1:-1]
+    ]
+    assert f"{max(cuts):.1f}" == most
+    page = Path(__file__).resolve().parents[2] / "docs" / "tasks" / "panda_trace.md"
+    assert f"{most} mm" in page.read_text("utf-8")
 
 
 def test_what_has_no_length_or_too_much_of_it_is_refused():

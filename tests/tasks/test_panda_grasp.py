@@ -165,13 +165,34 @@ def test_a_randomisation_can_be_given_on_the_command_line():
     assert task.world == Randomisation(mass=(0.5, 2.0), colours=("object",))
 
 
+def test_a_worlds_own_noise_is_on_what_is_seen():
+    away = []
+    for seed in range(30):
+        clear, noisy = (
+            begun(make_task(f"panda-grasp{options}"), seed)[1]
+            for options in ("", ':world={"noise_m":[0.01,0.01]}')
+        )
+        away.append(noisy[ENVIRONMENT_STATE] - clear[ENVIRONMENT_STATE])
+    assert 0.007 < np.std(away) < 0.013
+
+
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
         ("world=mars", "world: got 'mars'"),
-        ('world={"mas":[1,2]}', "world: got"),
+        ('world={"mas":[1,2]}', "world: Randomisation has no 'mas'. Did you mean 'mass'"),
+        ('world={"mass":[2,1]}', r"mass: \(2.0, 1.0\) is no range from a lower to a higher value"),
+        ('world={"mass":[0,1]}', "mass is a factor above 0"),
+        ('world={"mass":2}', r"world: mass: got 2, expected \[float, float\]"),
+        ('world={"mass":[0.5]}', r"world: mass: got \[0.5\], expected \[float, float\]"),
+        ('world={"colours":"object"}', r"world: colours: got 'object', expected \[str, ...\]"),
+        ("world=[1,2]", "world: got .*expected one of nominal, wide, shifted or Randomisation"),
         ("engine=havok", "engine: got 'havok'"),
         ("noise_m=-0.01", "noise_m"),
+        (
+            'noise_m=0.01,world={"noise_m":[0,0.01]}',
+            "noise_m=0.01 and a world with noise of its own",
+        ),
         ("limit_s=0", "limit_s"),
     ],
 )

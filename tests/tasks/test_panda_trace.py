@@ -109,6 +109,49 @@ def test_the_curve_is_seen_in_the_picture_and_the_arm_moves():
     world.close()
 
 
+def blue(picture):
+    red, green, blue = np.moveaxis(picture.astype(int), -1, 0)
+    return (blue > 2 * red) & (blue > 1.5 * green)
+
+
+def test_the_picture_shows_where_the_flange_has_been():
+    world = PandaTrace(curve="circle").build(render_mode="rgb_array")
+    world.reset(seed=10_000)
+    assert not blue(world.render()).any()
+    counts = []
+    for _ in range(2):
+        for _ in range(len(world.points) // 2):
+            world.step(world.expert_action())
+        counts.append(blue(world.render()).sum())
+    assert counts[0] > 50
+    assert counts[1] > 1.5 * counts[0]
+    world.reset(seed=10_001)
+    assert not blue(world.render()).any()
+    world.close()
+
+
+def test_the_way_that_is_drawn_is_the_flanges_and_not_the_curves():
+    world = PandaTrace(curve="circle").build(render_mode="rgb_array")
+    world.reset(seed=10_000)
+    still = world.expert_action()
+    for _ in range(10):
+        world.step(still)
+    assert 0 < blue(world.render()).sum() < 20
+    world.close()
+
+
+def test_after_the_end_of_the_curve_nothing_more_is_commanded():
+    world = PandaTrace(spacing_m=0.2).build()
+    world.reset(seed=10_000)
+    while not world.step(world.expert_action())[2]:
+        pass
+    for late in (world.expert_action, lambda: world.step(CHAIN.home_rad)):
+        with pytest.raises(RuntimeError, match="the curve is at its end; reset begins another"):
+            late()
+    world.reset(seed=10_000)
+    world.step(world.expert_action())
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -1,13 +1,19 @@
 """Handing over: what the world and its expert do beyond what every task must do."""
 
+from typing import final
+
 import numpy as np
 import pytest
 
+from understudy.collect.source import Event
+from understudy.collect.teleoperator import Teleoperator
 from understudy.fleet import ExpertActor, Here
 from understudy.physics.arms import VIPERX
 from understudy.physics.randomise import Randomisation
+from understudy.rollout import rollouts
 from understudy.spec import ENVIRONMENT_STATE, STATE
 from understudy.tasks import make_task
+from understudy.tasks.arms import PAIRS
 from understudy.tasks.two_arm_transfer import HELD_TICKS, NAMES, STEP, TwoArmTransfer
 
 LEFT_GRIPPER, RIGHT_GRIPPER = NAMES.index("left_gripper"), NAMES.index("right_gripper")
@@ -218,3 +224,54 @@ def test_the_camera_sees_the_cube_and_both_hands(engine):
 def test_options_that_mean_nothing_are_refused(option, complaint):
     with pytest.raises(ValueError, match=complaint):
         make_task(f"two-arm-transfer:{option}")
+
+
+def pressed(world, points):
+    """The keys that are down at each moment while one arm after the other is led to point after point."""
+    near = np.array([0.03] * 6 + [0.3])
+    yield {"q"}
+    for goal in points:
+        for arm, start in (("right", 7), ("left", 0)):
+            yield {arm}
+            while (np.abs(away := (goal - world._told)[start : start + 7]) > near).any():
+                if abs(away[6]) > near[6]:
+                    yield {"space"}
+                    yield from [set()] * 6  # ticks in which the gripper is on its way
+                turns = zip(PAIRS, away[:6], strict=False)
+                yield {pair[int(way < 0)] for pair, way in turns if abs(way) > 0.02}
+    while True:
+        yield set()
+
+
+@final
+class Hands:
+    """A source in which keys are down as they are listed, moment after moment."""
+
+    def __init__(self, keys):
+        self._keys, self._down = keys, set()
+
+    def events(self):
+        """See `Source`."""
+        before, self._down = self._down, next(self._keys)
+        released = [Event("up", key) for key in before - self._down]
+        return released + [Event("down", key) for key in self._down - before]
+
+    def say(self, lines):
+        """See `Source`: nobody reads."""
+
+    def place(self, sliders):
+        """See `Source`: there are none."""
+
+    def wait(self):
+        """See `Source`: time passes by itself."""
+
+
+def test_keys_alone_can_hand_the_cube_over():
+    world, _ = begun(TwoArmTransfer(limit_s=60), 0)
+    shown = []
+    played(world, lambda world: shown.append(world.expert_action()) or shown[-1])
+    points = np.array([*shown[4::4], shown[-1]], np.float64)  # (n, 14)
+    points[:, [LEFT_GRIPPER, RIGHT_GRIPPER]] = points[:, [LEFT_GRIPPER, RIGHT_GRIPPER]].round()
+    person = Teleoperator(TwoArmTransfer.controls, world.signals, Hands(pressed(world, points)))
+    (episode,) = rollouts([world], person, [0])
+    assert episode.success

@@ -20,7 +20,7 @@ from understudy.collect.gamepad import Gamepad
 from understudy.collect.pen import Pen
 from understudy.collect.person import Person
 from understudy.collect.source import Script, Shown, Source, Stopped
-from understudy.collect.teleoperator import Teleoperator, sliders_of
+from understudy.collect.teleoperator import Teleoperator, has_limits, sliders_of
 from understudy.data.store import Dataset
 from understudy.episode import Episode
 from understudy.rollout import rollouts
@@ -174,22 +174,31 @@ class _Saved:
 
 
 def controls_of(task: TaskConfig, device: Device) -> Controls:
-    """What hands do to a task; sliders lead any whose commands have limits, from their middle.
+    """What hands do to a task; sliders lead any whose commands have limits.
 
-    Raises ValueError for a task that the device cannot lead.
+    They begin where the task says, else in their middle. Raises ValueError for a task that the device cannot lead.
     """
     controls = task.controls
-    if controls is None and device in SLIDERS:
-        controls = Controls(begin=(0.0,) * task.spec.action.size)
-        places = sliders_of(controls, task.spec).values()
-        controls = Controls(begin=tuple(slider.value for slider in places))
-    if device in SLIDERS and controls is not None:
-        sliders_of(controls, task.spec)
-    elif controls is None or not (controls.push or controls.hold or controls.put):
-        raise ValueError(f"{type(task).__name__} has no keys to be led with")
-    elif device == "gamepad" and not controls.pad:
-        raise ValueError(f"{type(task).__name__} has no keys that a gamepad could press")
+    if device in SLIDERS:
+        sliders = sliders_of(task.spec, controls.clock if controls else None)
+        return controls or Controls(begin=tuple(slider.value for slider in sliders.values()))
+    if controls is None or not controls.keys:
+        raise ValueError(f"{type(task).__name__} has no keys to be led with; {_leaders(task)}")
+    if device == "gamepad" and not controls.pad:
+        raise ValueError(
+            f"{type(task).__name__} has no keys that a gamepad could press; --device keyboard leads it"
+        )
     return controls
+
+
+def _leaders(task: TaskConfig) -> str:
+    """Which devices lead a task without keys."""
+    devices = [*(["draw"] if task.canvas else []), *(SLIDERS if has_limits(task.spec) else [])]
+    if not devices:
+        return (
+            "no device leads it, as sliders need numbers between limits; give the task `Controls`"
+        )
+    return f"--device {', '.join(devices[:-1])} or {devices[-1]} leads it"
 
 
 def _source(task: TaskConfig, device: Device, controls: Controls, script: Path | None) -> Source:

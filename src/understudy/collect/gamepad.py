@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy.collect.person import START, UNDO
+from understudy.collect.person import GAP, START, UNDO, label
 from understudy.collect.source import Event, Slider, Source
 from understudy.collect.teleoperator import DISCARD, END, REDO
 
@@ -16,7 +16,6 @@ from understudy.collect.teleoperator import DISCARD, END, REDO
 DEAD = 0.15
 PAD = "pad "  # before a button's name: keys have the same
 BUTTONS = {"start": START, "back": END, "y": REDO, "b": DISCARD, "x": UNDO}
-HELP = "gamepad: start start   back end   Y begin again   B discard   X undo the last saved"
 
 
 @final
@@ -30,8 +29,8 @@ class Gamepad:
     def __init__(self, source: Source, pad: Mapping[str, str]) -> None:
         self._source = source
         self._keys = {**BUTTONS, **pad}
-        moves = "   ".join(f"{one} {key.upper()}" for one, key in pad.items())
-        self._help = [f"sticks and buttons press keys: {moves}", HELP]
+        moves = GAP.join(f"{one} {key.upper()}" for one, key in pad.items())
+        self._moves = f"sticks and buttons press keys: {moves}"
         self._down: set[str] = set()  # halves of sticks beyond the middle
 
     def events(self) -> Sequence[Event]:
@@ -72,8 +71,12 @@ class Gamepad:
         self._source.show(picture)
 
     def say(self, lines: Sequence[str]) -> None:
-        """See `Source`."""
-        self._source.say([*lines, *self._help])
+        """See `Source`; buttons are told of beside their keys."""
+        hints = (part.partition(" ") for line in lines for part in line.split(GAP))
+        does = {key: what for key, _, what in hints}
+        known = [(button, label(key)) for button, key in BUTTONS.items()]
+        buttons = GAP.join(f"{label(one)} {does[key]}" for one, key in known if key in does)
+        self._source.say([*lines, self._moves, f"gamepad: {buttons}"])
 
     def place(self, sliders: Sequence[Slider]) -> None:
         """See `Source`."""

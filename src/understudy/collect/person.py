@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from understudy.collect.source import Event, Source, Stopped
 
 START, UNDO, STOP = "q", "u", "escape"
+LABELS = {STOP: "Esc"}
+GAP = "   "  # between the keys of a line
+
+
+def label(key: str) -> str:
+    """A key as people are told of it."""
+    return LABELS.get(key, key.upper() if len(key) == 1 else key)
+
+
+def help_of(keys: Mapping[str, str]) -> str:
+    """A line that says what keys do, each by its label."""
+    return GAP.join(f"{label(key)} {does}" for key, does in keys.items())
 
 
 @final
@@ -29,6 +41,11 @@ class Person:
                 raise Stopped
         return events
 
+    @property
+    def undoing(self) -> dict[str, str]:
+        """The key that undoes and what it does; none where nothing is saved."""
+        return {} if self._undo is None else {UNDO: "undo the last saved"}
+
     def undoes(self, key: str) -> bool:
         """Whether this key, which was pressed, undoes; if so, it is done."""
         if key != UNDO or self._undo is None:
@@ -42,7 +59,7 @@ class Person:
 
     def linger(self, state: str) -> None:
         """After the last of what they show: U still undoes it, Q or Esc leaves."""
-        self.say([state, "U undo the last saved   Q or Esc leave"])
+        self.say([state, help_of({**self.undoing, START: "leave", STOP: "stop"})])
         while True:
             for event in self.events():
                 if event.what == "down" and (event.name == START or self.undoes(event.name)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from understudy.actor import Decision, Verdict
-from understudy.collect.person import START, STOP, UNDO, Person
+from understudy.collect.person import START, STOP, UNDO, Person, help_of
 from understudy.collect.source import Slider, Source
 from understudy.spec import Spec
 from understudy.tasks.base import Controls
@@ -19,8 +20,7 @@ END, REDO, DISCARD, TURN = "e", "r", "backspace", "t"
 VERDICTS = {END: Verdict.END, REDO: Verdict.REDO, DISCARD: Verdict.DISCARD}
 # A key that pushes comes up to its speed in this time, so that a tap moves little.
 RAMP_S = 0.6
-TURNS = "T take over, give back"
-HELP = "Q start   E end   R begin again   backspace discard   U undo the last saved   Esc stop"
+RECORDING = {END: "end", REDO: "begin again", DISCARD: "discard", STOP: "stop"}
 
 
 @final
@@ -53,12 +53,13 @@ class Teleoperator:
         self._controls, self._spec = controls, spec
         self._source, self.person = source, Person(source, undo)
         self._low, self._high = limits_of(spec)
-        self._sliders = sliders_of(controls, spec) if with_sliders else {}
+        self._sliders = sliders_of(spec, controls.clock) if with_sliders else {}
         self._slider_at = {slider.name: element for element, slider in self._sliders.items()}
         self._slid: dict[int, float] = {}  # since the last tick
         self._rest: dict[int, float] = {}  # where sliders have put what keys hold
         self._held: dict[str, float] = {}  # how far, in the order in which they went down
         self._ticks: dict[str, int] = {}  # for how long each key has been held
+        self._starts: dict[str, int] = {}  # where the part begins that each key leads
         self._verdict = Verdict.NONE
         self._is_waiting = True
 
@@ -69,6 +70,7 @@ class Teleoperator:
         self._seed = int(seeds[0])
         self._is_waiting, self._verdict = True, Verdict.NONE
         self._leads = not self._takes_turns
+        self._chosen = next(iter(self._controls.choose), None)
 
     def act(
         self, observations: Mapping[str, NDArray[Any]], info: Mapping[str, NDArray[Any]]
@@ -89,7 +91,8 @@ class Teleoperator:
         if self._controls.clock is not None:
             self._command[self._controls.clock] = (tick + 1) / self._spec.rate_hz
         self._command = self._command.clip(self._low, self._high)
-        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", HELP)
+        taking_turns = {TURN: "take over, give back"} if self._takes_turns else {}
+        self._say(f"recording {tick / self._spec.rate_hz:.1f} s", {**taking_turns, **RECORDING})
         verdict = np.array([int(self._verdict)], np.int64)
         command = self._command.astype(self._spec.action.dtype)[None]
         if not self._takes_turns:
@@ -108,10 +111,12 @@ class Teleoperator:
         for key in pressed:
             if key in controls.put:
                 element, values = controls.put[key]
+                element += self._starts[key]
                 self._command[element] = _next(values, self._command[element])
         self._rest |= self._slid
-        for element, _ in controls.hold.values():
-            self._command[element] = self._rest.get(element, begin[element])
+        for start, (element, _) in product(controls.starts, controls.hold.values()):
+            place = start + element
+            self._command[place] = self._rest.get(place, begin[place])
         for element, value in self._slid.items():
             self._command[element] = value
         self._slid.clear()
@@ -122,11 +127,11 @@ class Teleoperator:
         for key, ticks in self._ticks.items():
             if key in controls.hold:
                 element, value = controls.hold[key]
-                self._command[element] = value
+                self._command[self._starts[key] + element] = value
             elif key in controls.push:
                 element, rate = controls.push[key]
                 share = self._held.get(key, 1.0) * min(1.0, ticks / self._spec.rate_hz / RAMP_S)
-                self._command[element] += share * rate / self._spec.rate_hz
+                self._command[self._starts[key] + element] += share * rate / self._spec.rate_hz
 
     def _place(self) -> None:
         """Put the sliders where the command begins."""
@@ -145,13 +150,15 @@ class Teleoperator:
         """Until the start key is pressed."""
         self._held.clear()
         self._ticks.clear()
-        self._say(f"episode of seed {self._seed}: press Q to start", HELP)
+        state = f"episode of seed {self._seed}: press Q to start"
+        keys = {START: "start", **self.person.undoing, STOP: "stop"}
+        self._say(state, keys)
         while self._is_waiting:
             pressed = self._take()
             if START in pressed:
                 self._is_waiting = False
             elif any(self.person.undoes(key) for key in pressed):
-                self._say(f"episode of seed {self._seed}: press Q to start", HELP)
+                self._say(state, keys)
             if self._is_waiting:
                 self._source.wait()
         self.person.notice, self._verdict = "", Verdict.NONE
@@ -175,13 +182,22 @@ class Teleoperator:
                 self._held[event.name] = event.value
                 pressed.append(event.name)
                 self._verdict = VERDICTS.get(event.name, self._verdict)
+                self._choose(event.name)
         return pressed
 
-    def _say(self, state: str, help: str) -> None:
+    def _choose(self, key: str) -> None:
+        """A key leads what was chosen when it went down, for as long as it is held."""
+        if key in self._controls.choose:
+            self._chosen = key
+        self._starts[key] = self._controls.choose[self._chosen][1] if self._chosen else 0
+
+    def _say(self, state: str, keys: Mapping[str, str]) -> None:
         if self._takes_turns:
             who = "you lead" if self._leads else "the policy leads"
-            state, help = f"{state}: {who}", f"{TURNS}   {help}"
-        self.person.say([state, *self._controls.says, help])
+            state = f"{state}: {who}"
+        if self._chosen:
+            state = f"{state}: keys lead {self._controls.choose[self._chosen][0]}"
+        self.person.say([state, *self._controls.says, help_of(keys)])
 
 
 def limits_of(spec: Spec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -199,10 +215,15 @@ def _next(values: Sequence[float], now: float) -> float:
     return values[(places[0] + 1) % len(values)] if places else values[0]
 
 
-def sliders_of(controls: Controls, spec: Spec) -> dict[int, Slider]:
-    """A slider for each element of an action, in its middle; raises ValueError where there can be none."""
+def has_limits(spec: Spec) -> bool:
+    """Whether each element of the command is a number between limits, which a slider can set."""
+    return spec.action.choices is None and bool(spec.action.low and spec.action.high)
+
+
+def sliders_of(spec: Spec, clock: int | None) -> dict[int, Slider]:
+    """A slider in its middle for each element of an action but the clock; raises ValueError where there can be none."""
     action = spec.action
-    if action.choices is not None or not (action.low and action.high):
+    if not has_limits(spec):
         kind = "choices" if action.choices is not None else "numbers without limits"
         raise ValueError(f"sliders set numbers between limits, the action here is {kind}")
     names = action.names or [f"action {element}" for element in range(action.size)]
@@ -210,7 +231,7 @@ def sliders_of(controls: Controls, spec: Spec) -> dict[int, Slider]:
     return {
         element: Slider(name, low, high, (low + high) / 2, action.unit)
         for element, (name, low, high) in bounds
-        if element != controls.clock
+        if element != clock
     }
 
 
@@ -219,13 +240,14 @@ def _require_fitting(controls: Controls, spec: Spec, further: Sequence[str]) -> 
     if len(controls.begin) != size:
         raise ValueError(f"controls begin {len(controls.begin)} elements, the action has {size}")
     for keys in (controls.push, controls.hold, controls.put):
-        for key, (element, _) in keys.items():
-            if not 0 <= element < size:
-                raise ValueError(f"key {key!r} changes element {element} of an action of {size}")
+        for start, (key, (element, _)) in product(controls.starts, keys.items()):
+            if not 0 <= start + element < size:
+                raise ValueError(
+                    f"key {key!r} changes element {start + element} of an action of {size}"
+                )
     if controls.clock is not None and not 0 <= controls.clock < size:
         raise ValueError(f"the clock is element {controls.clock} of an action of {size}")
-    taken = [*controls.push, *controls.hold, *controls.put]
     ours = (START, UNDO, STOP, *VERDICTS, *further)
-    twice = {key for key in taken if taken.count(key) > 1 or key in ours}
+    twice = {key for key in controls.keys if controls.keys.count(key) > 1 or key in ours}
     if twice:
         raise ValueError(f"keys with two meanings: {', '.join(sorted(twice))}")

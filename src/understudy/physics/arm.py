@@ -7,6 +7,7 @@ radians and seconds; poses are in the scene's frame, z upwards; quaternions are 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,9 @@ from understudy.physics.models import ArmModel, Solid, Vector
 Quaternion = tuple[float, float, float, float]
 UPRIGHT: Quaternion = (1.0, 0.0, 0.0, 0.0)
 PATTERNS = ("checker", "grain")
+LARGEST_PICTURE = 1024  # rows and columns
+# What `is_touching` and the engines call by these names themselves.
+TAKEN = re.compile(r"world|floor|(arm|fingers)\d+")
 
 
 @final
@@ -31,6 +35,12 @@ class Pose:
 
     position_m: Vector
     quaternion_wxyz: Quaternion = UPRIGHT
+
+    def require_place(self, what: str) -> None:
+        """Raise ValueError, with what it is the pose of, unless it is somewhere and turned some way."""
+        is_turned = 0 < math.hypot(*self.quaternion_wxyz) < math.inf
+        if not (is_turned and np.isfinite(self.position_m).all()):
+            raise ValueError(f"{what} has no place, got {self}")
 
     @property
     def rotation(self) -> Floats:
@@ -47,11 +57,17 @@ def quaternion_of(values: Any) -> Quaternion:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """An arm and where it stands."""
+    """An arm and where it stands. Raises ValueError where that is nowhere."""
 
     model: ArmModel
     position_m: Vector = (0.0, 0.0, 0.0)
     yaw_rad: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([*self.position_m, self.yaw_rad]).all():
+            raise ValueError(
+                f"{self.model.name} stands nowhere, got {self.position_m}, {self.yaw_rad}"
+            )
 
     @cached_property
     def rotation(self) -> Floats:
@@ -62,7 +78,10 @@ class Mount:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Thing:
-    """Something that lies in the scene; without a mass it cannot be moved."""
+    """Something that lies in the scene; without a mass it cannot be moved.
+
+    Raises ValueError where it has no name, no body or no possible mass or friction.
+    """
 
     name: str
     solids: tuple[Solid, ...]
@@ -70,13 +89,27 @@ class Thing:
     mass_kg: float | None = None
     friction: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ValueError(f"a thing has a name with no '/' in it, got {self.name!r}")
+        if not self.solids:
+            raise ValueError(f"{self.name!r} has no solids")
+        if self.mass_kg is not None and not 0 < self.mass_kg < math.inf:
+            raise ValueError(
+                f"{self.name!r}: mass_kg is above 0, or None for what cannot be moved, got {self.mass_kg}"
+            )
+        if not 0 <= self.friction < math.inf:
+            raise ValueError(f"{self.name!r}: friction is at least 0, got {self.friction}")
+        self.pose.require_place(repr(self.name))
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Camera:
     """Looks from one point to another; the picture's upper edge is upwards.
 
-    With `arm` it is fixed to that arm's hand, and both points are in the hand's frame.
+    With `arm` it is fixed to that arm's hand, and both points are in the hand's frame. Raises ValueError where the
+    points are one and for an impossible angle.
     """
 
     name: str
@@ -84,6 +117,14 @@ class Camera:
     target_m: Vector
     view_deg: float = 45.0  # from the lower to the upper edge
     arm: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < math.dist(self.position_m, self.target_m) < math.inf:
+            raise ValueError(
+                f"{self.name!r} looks from one point to another, got {self.position_m}, {self.target_m}"
+            )
+        if not 0 < self.view_deg < 180:
+            raise ValueError(f"{self.name!r}: view_deg is between 0 and 180, got {self.view_deg}")
 
     def turned(self) -> Floats:
         """Its rotation (3, 3): x to the right, y up, z backwards."""
@@ -94,11 +135,17 @@ class Camera:
         right /= np.linalg.norm(right)
         return np.stack([right, np.cross(back, right), back], axis=1)
 
+    def pixels(self, points_m: Floats, rows: int, columns: int) -> Floats:
+        """Row and column (n, 2) of points (n, 3) before it in a picture of this size, from its upper left corner."""
+        x, y, z = self.turned().T @ (points_m - np.array(self.position_m)).T  # (n,) each
+        scale = rows / 2 / math.tan(math.radians(self.view_deg) / 2) / -z
+        return np.stack([rows / 2 - y * scale, columns / 2 + x * scale], axis=1)
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What stands where. Raises ValueError where a name is given twice."""
+    """What stands where. Raises ValueError for what no engine could build, such as a name that is given twice."""
 
     arms: tuple[Mount, ...]
     things: tuple[Thing, ...] = ()
@@ -111,6 +158,18 @@ class Scene:
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"names given twice: {', '.join(sorted(twice))}")
+        if not self.arms:
+            raise ValueError("a scene has at least one arm")
+        for thing in self.things:
+            if TAKEN.fullmatch(thing.name):
+                raise ValueError(f"the name {thing.name!r} is taken; call the thing something else")
+        for camera in self.cameras:
+            if camera.arm is not None and not 0 <= camera.arm < len(self.arms):
+                raise ValueError(
+                    f"camera {camera.name!r} is on arm {camera.arm}, the scene has {len(self.arms)}"
+                )
+        if not math.isfinite(self.floor_m):
+            raise ValueError(f"floor_m is a height, got {self.floor_m}")
 
     @property
     def home_rad(self) -> Floats:
@@ -125,8 +184,12 @@ class Scene:
         return low, high, np.array([mount.model.gripper.opening_m for mount in self.arms])
 
     def within(self, joints: Floats, openings_m: Floats) -> tuple[Floats, Floats]:
-        """Joints (J,) and openings (arms,) within their limits."""
+        """Joints (J,) and openings (arms,) within their limits; raises ValueError for NaN and for other shapes."""
         low, high, most = self._limits
+        for what, given, limits in (("joints", joints, low), ("openings_m", openings_m, most)):
+            if np.shape(given) != limits.shape or np.isnan(given).any():
+                count = "1 number" if len(limits) == 1 else f"{len(limits)} numbers"
+                raise ValueError(f"{what} are {count}, got {given}")
         return np.clip(joints, low, high), np.clip(openings_m, 0.0, most)
 
     def begin(
@@ -138,21 +201,28 @@ class Scene:
     ) -> tuple[Floats, Floats, dict[str, Pose]]:
         """Where a reset puts joints (J,), grippers (arms,) and all that can be moved.
 
-        Raises ValueError for a pose of what cannot be moved, and a colour of what is not there.
+        Raises ValueError for a pose of what cannot be moved, for one that is nowhere, for a colour of what is not
+        there, and where `within` does.
         """
         movable = {thing.name: thing.pose for thing in self.things if thing.mass_kg is not None}
         unknown = sorted(set(poses) - set(movable))
         if unknown:
             there = ", ".join(movable) or "none"
             raise ValueError(f"nothing called {unknown} that can be moved; there is: {there}")
+        for name, pose in poses.items():
+            pose.require_place(repr(name))
         names = [thing.name for thing in self.things]
         unknown = sorted(set(conditions.colours) - set(names))
         if unknown:
             raise ValueError(f"colours of {unknown}; there is: {', '.join(names) or 'nothing'}")
         return *self.within(joints, openings_m), {**movable, **poses}
 
-    def camera(self, name: str) -> Camera:
-        """Return a camera; raises ValueError with the valid names."""
+    def camera(self, name: str, rows: int, columns: int) -> Camera:
+        """Return a camera for a picture of this size; raises ValueError with the valid names, and for an impossible size."""
+        if not (0 < rows <= LARGEST_PICTURE and 0 < columns <= LARGEST_PICTURE):
+            raise ValueError(
+                f"a picture of {rows} x {columns}: each side is 1 to {LARGEST_PICTURE} pixels"
+            )
         for camera in self.cameras:
             if camera.name == name:
                 return camera
@@ -205,16 +275,22 @@ class Arm(Protocol):
     ) -> None:
         """Put everything somewhere, at rest: joints (J,), grippers (arms,), things that can be moved.
 
-        Things that `poses` does not name stand where the scene has them.
+        Things that `poses` does not name stand where the scene has them. Raises ValueError where `Scene.begin` does.
         """
         ...
 
     def command(self, joints: Floats, openings_m: Floats) -> None:
-        """Set where joints (J,) and grippers (arms,) shall go; within their limits."""
+        """Set where joints (J,) and grippers (arms,) shall go; within their limits.
+
+        Raises ValueError where `Scene.within` does.
+        """
         ...
 
     def shift(self, joints: Floats) -> None:
-        """Displace the joints (J,) at once, within their limits, as a sudden push does."""
+        """Displace the joints (J,) at once, within their limits, as a sudden push does.
+
+        Raises ValueError where `Scene.within` does.
+        """
         ...
 
     def advance(self, duration_s: float) -> None:
@@ -254,7 +330,7 @@ class Arm(Protocol):
         ...
 
     def render(self, camera: str, rows: int, columns: int) -> NDArray[np.uint8]:
-        """What a camera sees (Y, X, 3)."""
+        """What a camera sees (Y, X, 3); raises ValueError where `Scene.camera` does."""
         ...
 
     def close(self) -> None:

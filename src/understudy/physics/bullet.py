@@ -114,15 +114,15 @@ class BulletArm:
             self._world.resetJointState(body, index, angle)
         for body, index, place in zip(*self._fingers, np.repeat(openings / 2, 2), strict=True):
             self._world.resetJointState(body, index, place)
-        self._apply(joints, openings_m)
+        self._apply(angles, openings)
         self._world.performCollisionDetection()
 
     def command(self, joints: Floats, openings_m: Floats) -> None:
-        """See `Arm`."""
-        self._latency.give(self.time_s, np.array(joints), np.array(openings_m))
+        """See `Arm`; raises ValueError where `Scene.within` does."""
+        self._latency.give(self.time_s, *self.scene.within(joints, openings_m))
 
     def shift(self, joints: Floats) -> None:
-        """See `Arm`."""
+        """See `Arm`; raises ValueError where `Scene.within` does."""
         shifted, _ = self.scene.within(self.joints + joints, self.openings_m)
         speeds = self.speeds
         for body, index, angle, speed in zip(*self._joints, shifted, speeds, strict=True):
@@ -185,8 +185,8 @@ class BulletArm:
         return any(p[3] in links and p[4] in others and p[8] <= 0 for p in points)
 
     def render(self, camera: str, rows: int, columns: int) -> NDArray[np.uint8]:
-        """See `Arm`; raises ValueError for an unknown camera."""
-        chosen = self.scene.camera(camera)
+        """See `Arm`; raises ValueError where `Scene.camera` does."""
+        chosen = self.scene.camera(camera, rows, columns)
         place, turn = np.array(chosen.position_m), chosen.turned()
         shift = Rotation.from_euler("xyz", self._conditions.camera_turn_rad).as_matrix()
         place, turn = place + self._conditions.camera_shift_m, shift @ turn
@@ -232,16 +232,15 @@ class BulletArm:
         turn = state[5]
         return Pose(vector(state[4]), (turn[3], *turn[:3]))
 
-    def _apply(self, joints: Floats, openings_m: Floats) -> None:
+    def _apply(self, angles: Floats, openings_m: Floats) -> None:
         """Tell each servo where to go."""
-        angles, openings = self.scene.within(joints, openings_m)
         torques = [joint.torque_nm for mount in self.scene.arms for joint in mount.model.joints]
         gain = GAIN * self._conditions.gain / self._conditions.damping
         self._drive(self._joints, angles, torques, gain, [NO_LIMIT] * len(angles))
         grippers = [mount.model.gripper for mount in self.scene.arms for _ in urdf.FINGERS]
         forces = [gripper.force_n / 2 for gripper in grippers]
         speeds = [gripper.speed_m_s for gripper in grippers]
-        self._drive(self._fingers, np.repeat(openings / 2, 2), forces, GAIN, speeds)
+        self._drive(self._fingers, np.repeat(openings_m / 2, 2), forces, GAIN, speeds)
 
     def _drive(
         self,
@@ -333,28 +332,13 @@ class BulletArm:
 
     def _make(self, thing: Thing, pose: Pose) -> int:
         """One body of a thing's solids."""
-        world, conditions = self._world, self._conditions
-        colour = conditions.colours.get(thing.name)
-        shapes = [_shape(solid) for solid in thing.solids]
-        arrays = {key: [shape[key] for shape in shapes] for key in shapes[0]}
-        places = [solid.position_m for solid in thing.solids]
-        turns = [Rotation.from_euler("xyz", solid.rpy_rad).as_quat() for solid in thing.solids]
-        solid = world.createCollisionShapeArray(
-            **arrays, collisionFramePositions=places, collisionFrameOrientations=turns
-        )
-        visible = world.createVisualShapeArray(
-            **arrays,
-            rgbaColors=[[*(colour or one.colour), 1.0] for one in thing.solids],
-            visualFramePositions=places,
-            visualFrameOrientations=turns,
-        )
-        slip = conditions.friction  # Bullet multiplies what touches
-        turn = pose.quaternion_wxyz
-        mass = 0.0 if thing.mass_kg is None else thing.mass_kg * conditions.mass
+        mass = 0.0 if thing.mass_kg is None else thing.mass_kg * self._conditions.mass
         found = inertia_of(thing.solids, mass or 1.0)
         moments, axes = found.principal()
         self._centres[thing.name] = found.centre_m, axes
-        body = world.createMultiBody(
+        solid, visible = self._shapes(thing)
+        turn = pose.quaternion_wxyz
+        body = self._world.createMultiBody(
             mass,
             solid,
             visible,
@@ -363,7 +347,8 @@ class BulletArm:
             baseInertialFramePosition=found.centre_m,
             baseInertialFrameOrientation=axes.as_quat(),
         )
-        world.changeDynamics(
+        slip = self._conditions.friction  # Bullet multiplies what touches
+        self._world.changeDynamics(
             body,
             -1,
             localInertiaDiagonal=moments if mass else (0, 0, 0),
@@ -372,11 +357,34 @@ class BulletArm:
             linearDamping=0,
             angularDamping=0,
         )
-        if thing.mass_kg is None and thing is not FLOOR and conditions.pattern != "plain":
-            world.changeVisualShape(
-                body, -1, textureUniqueId=self._pattern(conditions.pattern), rgbaColor=(1, 1, 1, 1)
-            )
+        self._cover(body, thing)
         return body
+
+    def _shapes(self, thing: Thing) -> tuple[int, int]:
+        """What of a thing collides, and what is seen of it in its colours."""
+        colour = self._conditions.colours.get(thing.name)
+        shapes = [_shape(solid) for solid in thing.solids]
+        arrays = {key: [shape[key] for shape in shapes] for key in shapes[0]}
+        places = [solid.position_m for solid in thing.solids]
+        turns = [Rotation.from_euler("xyz", solid.rpy_rad).as_quat() for solid in thing.solids]
+        solid = self._world.createCollisionShapeArray(
+            **arrays, collisionFramePositions=places, collisionFrameOrientations=turns
+        )
+        visible = self._world.createVisualShapeArray(
+            **arrays,
+            rgbaColors=[[*(colour or one.colour), 1.0] for one in thing.solids],
+            visualFramePositions=places,
+            visualFrameOrientations=turns,
+        )
+        return solid, visible
+
+    def _cover(self, body: int, thing: Thing) -> None:
+        """Cover what cannot be moved with the pattern of the conditions; the floor stays plain."""
+        name = self._conditions.pattern
+        if thing.mass_kg is None and thing is not FLOOR and name != "plain":
+            self._world.changeVisualShape(
+                body, -1, textureUniqueId=self._pattern(name), rgbaColor=(1, 1, 1, 1)
+            )
 
     def _pattern(self, name: str) -> int:
         """A texture, which the engine reads from a file."""

@@ -8,13 +8,12 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from understudy.physics.arm import PATTERNS, Camera, Mount, Pose, Scene, Thing
+from understudy.physics.arm import LARGEST_PICTURE, PATTERNS, Camera, Mount, Pose, Scene, Thing
 from understudy.physics.models import ArmModel, Gripper, Inertia, Solid, inertia_of, numbers
 
 STEP_S = 1 / 480
 # Bits that say what collides with what: an arm's own parts never do with each other.
 PLACE, ALL = 1, 0xFFFF
-LARGEST_PICTURE = 1024
 # What a motor and its gears add is for joints as strong as the Panda's wrist and stronger; a weaker joint's has less.
 WRIST_NM = 12.0
 FINGER_STIFFNESS = 2000.0  # N/m: full force 15 mm before where it shall be

@@ -91,15 +91,15 @@ class MujocoArm:
             at = self._model.jnt_qposadr[self._id(JOINT, name)]
             self._data.qpos[at : at + 7] = [*pose.position_m, *pose.quaternion_wxyz]
         self._latency = Latency(conditions.latency_s)
-        self._apply(joints, openings_m)
+        self._apply(angles, openings)
         engine.mj_forward(self._model, self._data)
 
     def command(self, joints: Floats, openings_m: Floats) -> None:
-        """See `Arm`."""
-        self._latency.give(self.time_s, np.array(joints), np.array(openings_m))
+        """See `Arm`; raises ValueError where `Scene.within` does."""
+        self._latency.give(self.time_s, *self.scene.within(joints, openings_m))
 
     def shift(self, joints: Floats) -> None:
-        """See `Arm`."""
+        """See `Arm`; raises ValueError where `Scene.within` does."""
         shifted, _ = self.scene.within(self.joints + joints, self.openings_m)
         self._data.qpos[self._joint_at] = shifted
         engine.mj_fwdPosition(self._model, self._data)
@@ -162,12 +162,8 @@ class MujocoArm:
         )
 
     def render(self, camera: str, rows: int, columns: int) -> NDArray[np.uint8]:
-        """See `Arm`; raises ValueError for an unknown camera or a picture that is too large."""
-        self.scene.camera(camera)
-        if not (0 < rows <= mjcf.LARGEST_PICTURE and 0 < columns <= mjcf.LARGEST_PICTURE):
-            raise ValueError(
-                f"a picture of {rows} x {columns}: each side is 1 to {mjcf.LARGEST_PICTURE} pixels"
-            )
+        """See `Arm`; raises ValueError where `Scene.camera` does."""
+        self.scene.camera(camera, rows, columns)
         if (rows, columns) not in self._renderers:
             self._renderers[rows, columns] = self._renderer(rows, columns)
         renderer = self._renderers[rows, columns]
@@ -230,10 +226,9 @@ class MujocoArm:
             stiffness = self._model.actuator_gainprm[servo, 0]
             self._model.actuator_biasprm[servo, 2] = -2 * np.sqrt(stiffness * column[dof])
 
-    def _apply(self, joints: Floats, openings_m: Floats) -> None:
-        angles, openings = self.scene.within(joints, openings_m)
+    def _apply(self, angles: Floats, openings_m: Floats) -> None:
         self._data.ctrl[self._servos] = angles
-        self._data.ctrl[self._finger_servos] = np.repeat(openings / 2, 2)
+        self._data.ctrl[self._finger_servos] = np.repeat(openings_m / 2, 2)
 
     def _impose(self, conditions: Conditions) -> None:
         """Change the model from its nominal self."""

@@ -19,6 +19,9 @@ ENGINES = {
     "bullet": "understudy.physics.bullet:BulletArm",
 }
 DOWN = np.diag([1.0, -1.0, -1.0])  # a hand that points to the ground
+# Two keys that lie below one another turn a joint to and fro; as fast as the traces of kuka-sliders do.
+PAIRS = (("a", "z"), ("s", "x"), ("d", "c"), ("f", "v"), ("g", "b"), ("h", "n"), ("j", "m"))
+TURN_RAD_S = 0.5
 FRAME_S = 1 / 60  # in which joints are commanded anew between two ticks
 
 
@@ -42,6 +45,15 @@ def table(depth_m: float, width_m: float, middle_m: float) -> Thing:
         ),
         pose=Pose((0, 0, 0)),
     )
+
+
+def turning(joints: int) -> dict[str, tuple[int, float]]:
+    """What `Controls.push` maps for the first so many elements of a command, at most 7."""
+    return {
+        key: (joint, rate)
+        for joint, pair in enumerate(PAIRS[:joints])
+        for key, rate in zip(pair, (TURN_RAD_S, -TURN_RAD_S), strict=True)
+    }
 
 
 def drawn_from(world: World | Randomisation) -> Randomisation:

@@ -33,12 +33,25 @@ class Controls:
     """While held: the element, and its value; released, it is as at the beginning."""
     put: Mapping[str, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
     """When pressed: the element, and the values that it takes in turn."""
+    choose: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """When pressed: what the keys above lead from then on, and the element where it begins, which is added to
+    theirs. An episode begins with the first."""
     pad: Mapping[str, str] = field(default_factory=dict)
     """A gamepad's buttons ("a") and halves of sticks ("left x-"), and the key that each presses."""
     clock: int | None = None
     """The element that is the time since the start in seconds: no hand sets it."""
     says: tuple[str, ...] = ()
     """A line each, for people."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys; one with two meanings twice."""
+        return (*self.push, *self.hold, *self.put, *self.choose)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where each part that keys can be chosen to lead begins."""
+        return tuple(start for _, start in self.choose.values()) or (0,)
 
 
 @final

@@ -21,7 +21,7 @@ from understudy.physics.arms import IIWA
 from understudy.physics.kinematics import Floats
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, STATE, Signal, Spec
-from understudy.tasks.arms import Engine, World, drawn_from, make_arm
+from understudy.tasks.arms import Engine, World, drawn_from, make_arm, turning
 from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
@@ -199,8 +199,9 @@ class KukaSliders(TaskConfig):
     has_expert: ClassVar[bool] = True
     controls: ClassVar[Controls | None] = Controls(
         begin=(*((ENVIRONMENT_STATE, joint) for joint in range(JOINTS)), 0.0),
+        push=turning(JOINTS),
         clock=JOINTS,
-        says=("drag the sliders",),
+        says=("A S D F G H J turn joints one way   Z X C V B N M the other way",),
     )
 
     trace: Trace = "raise-and-lower"

@@ -81,8 +81,8 @@ class _GraspWorld(gymnasium.Env[Any, Any]):
         )
         away = draws.uniform(-NUISANCE_JOINT_RAD, NUISANCE_JOINT_RAD, len(PANDA.joints))
         world_seed = int(draws.integers(2**31))
-        conditions, self._noise_m = drawn_from(self.config.world).draw(world_seed)
-        self._noise_m = max(self._noise_m, self.config.noise_m)
+        conditions, worlds_noise_m = drawn_from(self.config.world).draw(world_seed)
+        self._noise_m = self.config.noise_m or worlds_noise_m
         self._arm.reset(PANDA.home_rad + away, np.array([OPEN_M]), {"object": lies}, conditions)
         self._hand.reset()
         self._rest_m = lies.position_m[2]
@@ -189,7 +189,8 @@ class PandaGrasp(TaskConfig):
     picture: int = 96
     """Rows and columns of each picture."""
     noise_m: float = 0.0
-    """Deviation of the noise on the observed positions of gripper and object, drawn at each tick."""
+    """Deviation of the noise on the observed positions of gripper and object, drawn at each tick; none beside a
+    `world` that has noise of its own."""
     limit_s: float = 12.0
     """When an episode ends that has not succeeded; people need longer than experts."""
     engine: Engine = "mujoco"
@@ -199,6 +200,10 @@ class PandaGrasp(TaskConfig):
     def __post_init__(self) -> None:
         if not 0 <= self.noise_m < np.inf:
             raise ValueError(f"noise_m is at least 0, got {self.noise_m}")
+        if self.noise_m and drawn_from(self.world).noise_m[1]:
+            raise ValueError(
+                f"noise_m={self.noise_m} and a world with noise of its own: which is meant? Give one"
+            )
         if not 0 < self.limit_s < np.inf:
             raise ValueError(f"limit_s is above 0, got {self.limit_s}")
         if not LEAST_PICTURE <= self.picture <= LARGEST_PICTURE:

@@ -24,7 +24,7 @@ from understudy.physics.models import Solid, vector
 from understudy.spec import ENVIRONMENT_STATE, Signal, Spec
 from understudy.tasks import curves
 from understudy.tasks.arms import DOWN, make_arm
-from understudy.tasks.base import Canvas, TaskConfig
+from understudy.tasks.base import Canvas, Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 
 RATE_HZ = 50.0
@@ -39,6 +39,8 @@ SWUNG_RAD = np.array([1.1, 0, -1.1, 0, 0, 0, 0])  # the other branch: the elbow 
 HOP = 0.12  # probability of another branch at a tick
 NOISE_RAD = 0.02
 DOTS = 100  # of the drawn curve, at most
+FILM = Camera(name="film", position_m=(1.6, -1.1, 0.9), target_m=(0.25, 0.0, 0.45), view_deg=30)
+PICTURE, WAY = (480, 640), (30, 80, 230)  # rows and columns; the colour of the flange's way
 
 
 @final
@@ -124,45 +126,59 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
         self._draws_seed = int(self.np_random.integers(2**31))
         self.points = self._points()  # (T, 3)
         self._answers: Floats | None = None
-        self._commands = np.zeros((0, len(CHAIN)))
+        self._ticks, ticks = 0, len(self.points)
+        self._commands = np.empty((ticks, len(CHAIN)))  # (T, J), as far as they were given
+        self._way_m = np.empty((ticks, 3))  # of the flange, as far as it has come
         self.close()
         return self._seen(), {}
 
     def step(
         self, action: NDArray[Any]
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
-        """Put the arm where it is told to be, within its limits."""
+        """Put the arm where it is told to be, within its limits; raises RuntimeError after the end."""
+        self._require_more()
+        tick, ticks = self._ticks, len(self.points)
         command = np.asarray(action, np.float64)
-        self._commands = np.concatenate([self._commands, command[None]])
-        tick, ticks = len(self._commands), len(self.points)
         executed = np.clip(command, CHAIN.low_rad, CHAIN.high_rad)
-        tool = CHAIN.forward(executed[None])[0][0]
-        error_mm = 1e3 * float(np.linalg.norm(tool - self.points[tick - 1]))
+        self._commands[tick] = command
+        self._way_m[tick] = CHAIN.forward(executed[None])[0][0]
+        error_mm = 1e3 * float(np.linalg.norm(self._way_m[tick] - self.points[tick]))
+        self._ticks += 1
+        is_over = self._ticks == ticks
         info: dict[str, Any] = {"executed_action": executed.astype(np.float32), "is_success": False}
-        if tick == ticks:
+        if is_over:
             trace = measured(self.points, self._commands)
             info |= {"is_success": trace.is_good, "trace": trace}
-        return self._seen(), -error_mm / ticks, tick == ticks, False, info
+        return self._seen(), -error_mm / ticks, is_over, False, info
 
     def expert_action(self) -> NDArray[np.float32]:
-        """The angles of inverse kinematics for the next point; with what the task adds to them."""
+        """The angles of inverse kinematics for the next point; with what the task adds to them.
+
+        Raises RuntimeError after the end.
+        """
+        self._require_more()
         if self._answers is None:
             self._answers = self._demonstrated()
-        return self._answers[len(self._commands)].astype(np.float32)
+        return self._answers[self._ticks].astype(np.float32)
 
     def render(self) -> NDArray[np.uint8]:
-        """A picture (480, 640, 3) of the arm and the curve."""
+        """A picture (480, 640, 3) of the arm, the curve in red, and in blue, over all else, the flange's way so far."""
         if self._arm is None:
             self._arm = make_arm("mujoco", _scene(self.points))
-        told = self._commands[-1] if len(self._commands) else CHAIN.home_rad
+        told = self._commands[self._ticks - 1] if self._ticks else CHAIN.home_rad
         self._arm.reset(np.clip(told, CHAIN.low_rad, CHAIN.high_rad), np.zeros(1), {})
-        return self._arm.render("film", 480, 640)
+        picture = self._arm.render("film", *PICTURE)
+        return _drawn(picture, FILM.pixels(self._way_m[: self._ticks], *PICTURE))
 
     def close(self) -> None:
         """Give back what the engine holds."""
         if self._arm is not None:
             self._arm.close()
             self._arm = None
+
+    def _require_more(self) -> None:
+        if self._ticks == len(self.points):
+            raise RuntimeError("the curve is at its end; reset begins another")
 
     def _points(self) -> Floats:
         if self._drawn is not None:
@@ -188,7 +204,7 @@ class _TraceWorld(gymnasium.Env[Any, Any]):
 
     def _seen(self) -> dict[str, NDArray[Any]]:
         """The point where the flange shall be next; at the end the last one."""
-        tick = min(len(self._commands), len(self.points) - 1)
+        tick = min(self._ticks, len(self.points) - 1)
         return {ENVIRONMENT_STATE: self.points[tick].astype(np.float32)}
 
 
@@ -199,9 +215,22 @@ def _scene(points: Floats) -> Scene:
         Solid(shape="sphere", size_m=(0.005,), position_m=vector(point), colour=(0.85, 0.15, 0.15))
         for point in kept
     )
-    film = Camera(name="film", position_m=(1.6, -1.1, 0.9), target_m=(0.3, 0.0, 0.4), view_deg=40)
     curve = Thing(name="curve", solids=dots, pose=Pose((0, 0, 0)))
-    return Scene(arms=(Mount(model=PANDA),), things=(curve,), cameras=(film,))
+    return Scene(arms=(Mount(model=PANDA),), things=(curve,), cameras=(FILM,))
+
+
+def _drawn(picture: NDArray[np.uint8], places: Floats) -> NDArray[np.uint8]:
+    """The picture with a line, two pixels wide, through rows and columns (n, 2)."""
+    if not len(places):
+        return picture
+    drawn = picture.copy()
+    lengths = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(lengths)])
+    at = np.arange(0, along[-1] + 1, 0.5)
+    fine = np.stack([np.interp(at, along, axis) for axis in places.T], 1)  # half a pixel apart
+    for row, column in np.round(fine).astype(int):
+        drawn[max(row - 1, 0) : max(row + 1, 0), max(column - 1, 0) : max(column + 1, 0)] = WAY
+    return drawn
 
 
 @final
@@ -210,6 +239,7 @@ class PandaTrace(TaskConfig):
     """Follow a curve to its end: 1 mm RMSE, 3 mm at most, smooth, within the joints' limits."""
 
     has_expert: ClassVar[bool] = True
+    controls: ClassVar[Controls | None] = Controls(begin=tuple(CHAIN.home_rad.tolist()))
     canvas: ClassVar[Canvas | None] = Canvas(
         low_m=vector(curves.LOW_M), high_m=vector(curves.HIGH_M)
     )

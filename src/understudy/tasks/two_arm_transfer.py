@@ -19,8 +19,8 @@ from understudy.physics.arms import VIPERX, box
 from understudy.physics.kinematics import Floats
 from understudy.physics.randomise import Randomisation
 from understudy.spec import ENVIRONMENT_STATE, IMAGES, STATE, Signal, Spec
-from understudy.tasks.arms import FRAME_S, Engine, World, drawn_from, make_arm, table
-from understudy.tasks.base import TaskConfig
+from understudy.tasks.arms import FRAME_S, Engine, World, drawn_from, make_arm, table, turning
+from understudy.tasks.base import Controls, TaskConfig
 from understudy.tasks.gym import observation_space, space_of
 from understudy.tasks.two_arm_expert import Sight, goals, towards
 
@@ -169,6 +169,16 @@ class TwoArmTransfer(TaskConfig):
     """Hand the cube from the right gripper to the left, which then holds it alone for half a second."""
 
     has_expert: ClassVar[bool] = True
+    controls: ClassVar[Controls | None] = Controls(
+        begin=tuple((STATE, element) for element in range(len(NAMES))),
+        push=turning(len(VIPERX.joints)),
+        put={"space": (JOINTS.index("gripper"), (0.0, 1.0))},
+        choose={"right": ("the right arm", len(JOINTS)), "left": ("the left arm", 0)},
+        says=(
+            "A Z waist   S X shoulder   D C elbow   F V forearm   G B wrist   H N hand   space gripper",
+            "left right: choose the arm",
+        ),
+    )
     score: ClassVar[Literal["return", "max_reward"]] = "max_reward"
 
     observe: Literal["state", "pixels"] = "state"
