@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.learn.test_gates import Ramp
-from tests.worlds import COUNT_SPEC, CountWorld, ReachTask
-from understudy.actor import Decision, Expert, Mixture
+from tests.worlds import ReachTask
+from understudy.actor import Expert
 from understudy.data.store import Dataset
 from understudy.fleet import Here, PolicyActor, Pool
 from understudy.learn.clone import clone
@@ -18,9 +17,8 @@ from understudy.learn.dagger import (
     dagger,
     next_seed,
     require_seeds,
-    taught,
 )
-from understudy.learn.gates import BetaGate, PersonGate, SafeGate
+from understudy.learn.gates import BetaGate, SafeGate
 from understudy.learn.supervised import LearnConfig
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.mlp import MlpConfig
@@ -170,38 +168,6 @@ def test_a_pool_mixes_as_this_process_does(unbroken):
     assert here == pool
 
 
-class Person:
-    """Leads at the ticks given, and labels those alone."""
-
-    source = "person"
-    requests = ()
-
-    def __init__(self, *ticks):
-        self.ticks = ticks
-
-    def reset(self, slots, seeds):
-        pass
-
-    def act(self, observations, info):
-        leads = np.isin(info["tick"], self.ticks)
-        command = np.full((len(leads), 1), 0.25, np.float32)
-        return Decision(command, np.where(leads[:, None], command, np.nan), leads)
-
-    def overruled(self, slots, command):
-        pass
-
-
-def test_what_nobody_labelled_is_not_learnt_from(tmp_path):
-    with Dataset.create(tmp_path / "data", COUNT_SPEC) as dataset:
-        dataset.append(next(rollouts([CountWorld()], Expert(), [0])))
-        assert taught(dataset, "labels") is None
-        mixed = Mixture(Person(1, 2), Ramp(), PersonGate().build(COUNT_SPEC))
-        dataset.append(next(rollouts([CountWorld()], mixed, [3])))
-        corrected = Mixture(Expert(), Ramp(), BetaGate(share=0.5).build(COUNT_SPEC))
-        dataset.append(next(rollouts([CountWorld()], corrected, [7])))
-        helped = dataset[2].intervention.tolist()
-        assert set(helped) == {True, False}
-        person = [False, True, True, False, False, False]
-        assert taught(dataset, "labels").tolist() == [True] * 3 + person + [True] * 6
-        assert taught(dataset, "corrections").tolist() == [True] * 3 + person + helped
-        assert next_seed(dataset) == 8
+def test_the_first_seed_of_a_round_follows_those_that_were_shown(unbroken):
+    laboratory, _ = unbroken
+    assert next_seed(Dataset.open(laboratory.folder / "data")) == 8

@@ -19,7 +19,6 @@ from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
 from understudy.data.windows import Windows
 from understudy.learn.clone import frame_sizes, windows_of
-from understudy.learn.dagger import taught
 from understudy.learn.group import ALONE, Group
 from understudy.learn.resume import read_state
 from understudy.learn.supervised import (
@@ -29,6 +28,7 @@ from understudy.learn.supervised import (
     averaged_weights,
     learn,
 )
+from understudy.learn.taught import taught
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from understudy.actor import MIXTURE, Mixture
+from understudy.actor import Mixture
 from understudy.data.store import Dataset
 from understudy.episode import Episode, Lost
 from understudy.fleet import ExpertActor, PartnerConfig, PolicyActor
@@ -27,7 +26,6 @@ from understudy.spec import Spec
 from understudy.statistics import Estimate, mean
 
 SEEDS = range(10_000)  # where demonstrations and corrections begin; selection and reports follow
-LearnFrom = Literal["labels", "corrections"]
 
 
 @final
@@ -161,20 +159,6 @@ def require_seeds(config: DaggerConfig, first_seed: int) -> None:
 def next_seed(dataset: Dataset) -> int:
     """The first seed that comes after those of all episodes of a dataset."""
     return 1 + max((seed for seed in dataset.seeds if seed is not None), default=-1)
-
-
-def taught(dataset: Dataset, which: LearnFrom) -> NDArray[np.bool_] | None:
-    """Which ticks of a dataset to learn from, (ticks,); None: all.
-
-    Of a mixture's episodes those at which the expert gave a label, or, with corrections, acted; of
-    all others every tick.
-    """
-    mixed = np.array([source.startswith(MIXTURE) for source in dataset.sources], np.bool_)
-    given = np.isfinite(dataset.column("label")).all(axis=1)
-    if which == "corrections":
-        given &= dataset.column("intervention").reshape(-1).astype(np.bool_)
-    chosen = given | ~np.repeat(mixed, dataset.lengths)
-    return None if chosen.all() else chosen
 
 
 def _aggregate(
