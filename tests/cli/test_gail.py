@@ -5,11 +5,13 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.processes import understudy
+from understudy.actor import MIXTURE
 from understudy.cli import main as understudy_main
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
@@ -95,6 +97,20 @@ def test_a_pool_learns_the_same_to_the_bit(data, tmp_path, capsys):
     assert again == rows
     assert len(rows) > 2
     assert all(state[key].equal(same[key]) for key in state)
+
+
+def test_episodes_of_mixtures_are_left_out_and_that_is_said(data, tmp_path, capsys):
+    shown, task = Dataset.open(data), make_task("cart-pole")
+    with Dataset.create(tmp_path / "data", task.spec) as mixed:
+        mixed.append(shown[0])
+        mixed.append(replace(shown[1], source=f"{MIXTURE}person, 0123"))
+    words = ("gail", "mlp", "--data", tmp_path / "data", "--task", "cart-pole", "--run",
+             tmp_path / "run", "--steps", 100, "--steps-per-round", 100)  # fmt: skip
+    assert understudy_main([str(word) for word in words]) == 0
+    assert "1 demonstration, " in (said := capsys.readouterr().out)
+    assert "1 episode of mixtures left out" in said
+    plan = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert plan["episodes"]["train"] == [shown.ids[0]]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from tests.learn.test_gates import Ramp
 from tests.worlds import COUNT_SPEC, CountWorld
 from understudy.actor import Decision, Expert, Mixture
 from understudy.data.store import Dataset
+from understudy.learn.clone import windows_of
 from understudy.learn.gates import BetaGate, PersonGate
 from understudy.learn.taught import taught
+from understudy.policies.mlp import MlpConfig
 from understudy.rollout import rollouts
 
 
@@ -30,6 +32,21 @@ class Person:
 
     def overruled(self, slots, command):
         pass
+
+
+def helped(folder, leads=(1, 2)):
+    """An episode of the expert, and one that a person helped a learner in, at the ticks that they lead."""
+    dataset = Dataset.create(folder, COUNT_SPEC)
+    dataset.append(next(rollouts([CountWorld()], Expert(), [0])))
+    mixed = Mixture(Person(*leads), Ramp(), PersonGate().build(COUNT_SPEC))
+    dataset.append(next(rollouts([CountWorld()], mixed, [3])))
+    return dataset
+
+
+def test_windows_hold_nothing_that_nobody_labelled(tmp_path):
+    windows = windows_of(MlpConfig(), helped(tmp_path / "data"))
+    learnt = windows.gather(np.arange(len(windows)))
+    assert learnt.actions[:, 0, 0].tolist() == [0.5] * 3 + [0.25] * 2
 
 
 def test_what_nobody_labelled_is_not_learnt_from(tmp_path):

@@ -15,7 +15,7 @@ from understudy.cli.follow import follow
 from understudy.cli.options import FleetOptions, parse, plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
-from understudy.learn.gail import GailConfig, begun, gail
+from understudy.learn.gail import GailConfig, begun, demonstrations_in, gail
 from understudy.learn.ppo import PpoConfig, Progress
 from understudy.learn.recipes import RECIPES, Recipe
 from understudy.learn.resume import read_state
@@ -116,7 +116,7 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
     if options.source is not None:
         folder = find_checkpoint(options.source).resolve()
         source = {"checkpoint": str(folder), "fingerprint": load_checkpoint(folder).fingerprint}
-    ids = [dataset.ids[int(i)] for i in dataset.selected]
+    ids = [dataset.ids[int(i)] for i in demonstrations_in(dataset)]
     return {
         "policy": name,
         "config": to_plain(options.policy),
@@ -155,6 +155,11 @@ def _carry_out(run: Run) -> int:
         policy = _begun(plan, dataset, config, practice) if newest is None else _at(newest)
         run.forget_after(state.step if state else 0)
         _introduce(plan, policy, practice, state.step if state else 0, run.folder)
+        mixed = len(dataset.selected) - len(demonstrations_in(dataset))
+        if mixed:
+            print(
+                f"{plural(mixed, 'episode')} of mixtures left out: only the expert's own are shown"
+            )
         adapts = not (config.clone_steps or plan["from"])
         reports = gail(
             policy, dataset, task, config, practice, fleet=fleet, adapts=adapts, resume=state

@@ -28,7 +28,6 @@ from understudy.learn.supervised import (
     averaged_weights,
     learn,
 )
-from understudy.learn.taught import taught
 from understudy.policies import find_policy
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.checkpoint import load_checkpoint
@@ -117,7 +116,6 @@ def windows_for(
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(plan, part, dataset) for part in ("train", "held_out"))
     mirror = from_plain(MirrorConfig, plan.get("mirror", {}), "run.json")
-    chosen = taught(dataset, plan["learn_from"]) if "learn_from" in plan else None
 
     def windows(episodes: list[int], frame_bytes: int) -> Windows:
         return windows_of(
@@ -131,7 +129,7 @@ def windows_for(
             past_end=learning.past_end,
             group=group,
             frame_bytes=frame_bytes,
-            taught=chosen,
+            learn_from=plan.get("learn_from", "labels"),
             progress=_decoding,
         )
 

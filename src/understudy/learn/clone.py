@@ -17,6 +17,7 @@ from understudy.data.symmetry import MirrorConfig, Mirrored, MirroredFrames
 from understudy.data.windows import Columns, Frames, PastEnd, Windows
 from understudy.learn.group import ALONE, Group
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
+from understudy.learn.taught import LearnFrom, taught
 from understudy.policies.base import Policy, PolicyConfig
 
 
@@ -80,7 +81,7 @@ def windows_of(
     past_end: PastEnd = "left_out",
     group: Group = ALONE,
     frame_bytes: int = 0,
-    taught: NDArray[np.bool_] | None = None,
+    learn_from: LearnFrom = "labels",
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
@@ -89,8 +90,9 @@ def windows_of(
     that it learns from, all that no annotation excludes by default; with a `mirror` the
     images of the episodes are learnt from as well. `batch_size` counts the samples of all processes
     of `group` together. Where decoded frames take more than `frame_bytes` (0: any number) of the
-    disk, they are streamed, see `StreamedFrames`. `taught` (ticks,) leaves out ticks of the dataset. `progress(done, total)`
-    counts the frames. Raises ValueError where there is nothing that it can read.
+    disk, they are streamed, see `StreamedFrames`. Of a mixture's episodes only those ticks are learnt
+    that `learn_from` says, see `taught`. `progress(done, total)` counts the frames. Raises ValueError
+    where there is nothing that it can read.
     """
     part = group.part(batch_size)
     keys = tuple(inputs) or readable(config, dataset)
@@ -99,6 +101,7 @@ def windows_of(
         raise ValueError(f"{name} can read none of {list(dataset.spec.observations)}")
     spec = dataset.spec.only(keys)
     episodes = dataset.selected if episodes is None else episodes
+    chosen = taught(dataset, learn_from)
     frames: Frames | None = None
     block = 0
     if spec.cameras:
@@ -111,7 +114,7 @@ def windows_of(
     if mirror is not None and mirror != MirrorConfig():
         columns = Mirrored(dataset, mirror)
         episodes = columns.both(episodes)
-        taught = None if taught is None else np.concatenate([taught, taught])
+        chosen = None if chosen is None else np.concatenate([chosen, chosen])
         if frames is not None:
             frames = MirroredFrames(frames, len(dataset), mirror.mirror_pictures)
     return Windows(
@@ -128,7 +131,7 @@ def windows_of(
         world_size=group.size,
         frames=frames,
         block=block,
-        taught=taught,
+        taught=chosen,
     )
 
 
