@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file
 
+from tests import demonstrations
 from tests.processes import understudy
 from understudy.actor import MIXTURE
 from understudy.cli import main as understudy_main
@@ -132,3 +133,12 @@ def test_what_cannot_be_done_is_refused_before_there_is_a_run(
     assert code == 2
     assert complaint in capsys.readouterr().err
     assert not folder.exists()
+
+
+def test_pictures_alone_are_refused(tmp_path, capsys):
+    spec = demonstrations.CAMERA.only(demonstrations.CAMERA.cameras)
+    demonstrations.dataset(tmp_path / "data", spec, lengths=(3,))
+    words = ["--data", str(tmp_path / "data"), "--task", "car-racing", "--run", str(tmp_path / "r")]
+    assert understudy_main(["gail", "gaussian", *words]) == 2
+    assert "GAIL leaves pictures out and needs vectors" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

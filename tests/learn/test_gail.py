@@ -251,5 +251,8 @@ def test_what_cannot_be_done_is_refused(poles, tmp_path):
     with pytest.raises(ValueError, match="take gaussian"):
         begun(MlpConfig(), pictures, GailConfig(), seed=0)
     policy = begun(GaussianConfig(width=8, depth=1), pictures, GailConfig(), seed=0)
+    blind = dataset(tmp_path / "blind", CAMERA.only(CAMERA.cameras))
+    with pytest.raises(ValueError, match=r"needs vectors.*show only observation\.images\.front"):
+        begun(GaussianConfig(), blind, GailConfig(), seed=0)
     with pytest.raises(ValueError, match="do not fit together"):
         next(gail(policy, pictures, make_task("cart-pole"), GailConfig(), PpoConfig()))

@@ -15,7 +15,7 @@ from understudy.cli.follow import follow
 from understudy.cli.options import FleetOptions, parse, plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
-from understudy.learn.gail import GailConfig, begun, demonstrations_in, gail
+from understudy.learn.gail import GailConfig, begun, demonstrations_in, gail, seen_in
 from understudy.learn.ppo import PpoConfig, Progress
 from understudy.learn.recipes import RECIPES, Recipe
 from understudy.learn.resume import read_state
@@ -107,7 +107,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[Recipe, Path | None]:
 def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
     """What run.json keeps; what cannot be done is refused before there is a run."""
     dataset, task = Dataset.open(options.data), make_task(options.task)
-    spec = dataset.spec.only(dataset.spec.vectors)
+    spec = seen_in(dataset.spec)
     spec.require(task.spec)
     options.ground.build()
     if options.source is None:

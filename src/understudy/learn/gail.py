@@ -44,6 +44,7 @@ from understudy.learn.taught import mixed_in
 from understudy.nn.running import RunningMoments
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.stochastic import require_stochastic
+from understudy.spec import STATE, Spec
 from understudy.tasks.base import TaskConfig
 
 PENALISED = (
@@ -106,15 +107,26 @@ def demonstrations_in(dataset: Dataset) -> NDArray[np.int64]:
     return found
 
 
+def seen_in(spec: Spec) -> Spec:
+    """What GAIL sees: all but the pictures. Raises ValueError where nothing is left."""
+    if not spec.vectors:
+        raise ValueError(
+            f"GAIL leaves pictures out and needs vectors, such as {STATE}; the demonstrations show "
+            f"only {', '.join(spec.cameras)}: cloning and DAgger learn from pictures"
+        )
+    return spec.only(spec.vectors)
+
+
 def begun(config: PolicyConfig, dataset: Dataset, gail: GailConfig, seed: int) -> Policy:
     """Return the policy that GAIL begins with: cloned from the demonstrations, or fresh.
 
-    Raises ValueError for a policy without a distribution, and where there are no demonstrations.
+    Raises ValueError for a policy without a distribution, and where there are no demonstrations or
+    only pictures.
     """
     windows = windows_of(
         config,
         dataset,
-        inputs=dataset.spec.vectors,
+        inputs=tuple(seen_in(dataset.spec).observations),
         episodes=demonstrations_in(dataset),
         seed=seed,
     )
