@@ -137,6 +137,15 @@ def test_what_cannot_be_done_is_refused_before_there_is_a_run(
     assert not folder.exists()
 
 
+def test_what_was_really_played_is_said(data, tmp_path, capsys):
+    words = ("gail", "mlp", "--data", data, "--task", "cart-pole", "--run", tmp_path / "run",
+             "--steps", 50, "--steps-per-round", 400)  # fmt: skip
+    assert understudy_main([str(word) for word in words]) == 0
+    (row,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert f"{json.loads(row)['step']:,}/50 " in capsys.readouterr().out
+    assert json.loads(row)["step"] > 50
+
+
 def test_pictures_alone_are_refused(tmp_path, capsys):
     spec = demonstrations.CAMERA.only(demonstrations.CAMERA.cameras)
     demonstrations.dataset(tmp_path / "data", spec, lengths=(3,))

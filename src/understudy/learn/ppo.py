@@ -40,7 +40,7 @@ class PpoConfig:
     """How a policy learns by trying."""
 
     steps: int = 100_000
-    """Steps of the worlds, in all."""
+    """Steps of the worlds, in all; the last round is a whole one, so a few more are played."""
     steps_per_round: int = 2048
     """Steps that are played before the policy is improved on them; episodes are not cut."""
     epochs: int = 10
