@@ -90,6 +90,23 @@ def test_it_begins_with_the_demonstrations_that_are_given_and_stops_at_the_targe
     assert "the target is met in round 0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["expert", "None"])
+def test_a_dataset_may_have_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["collect", "--task", "mountain-car", "--out", name, "--episodes", "1", "--seed", "50"]
+    assert main(words) == 0
+    assert dagger(tmp_path / "run", "--data", name, "--rounds", "0") == 0
+    assert Dataset.open(tmp_path / "run" / "data").seeds == (50,)
+
+
+def test_the_help_says_who_shows_it_where_no_data_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["dagger", "mlp", "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--data PATH Folder of the dataset. (default: none, the task's expert shows it)" in shown
+    assert "--run PATH Folder that the run is kept in; must be new. (required)" in shown
+
+
 def test_fine_tuning_begins_with_the_last_rounds_weights(tmp_path, capsys):
     options = ["--rounds", "1", "--fine-tune", "--round-steps", "20", "--gate", "ensemble"]
     assert dagger(tmp_path / "run", *options, "--members", "2", "--doubt", "0.3") == 0
@@ -164,7 +181,7 @@ def test_the_options_of_every_policy_go_with_those_of_the_rounds(policy, tmp_pat
     [
         (["mpl", "--task", "cart-pole", "--run", "r"], "Did you mean 'mlp'?"),
         (["mlp", "--task", "cart-pool", "--run", "r"], "Did you mean 'cart-pole'?"),
-        (["mlp", "--task", "cart-pole"], "--run FOLDER"),
+        (["mlp", "--task", "cart-pole"], "--run"),
         (["mlp", "--task", "pusht", "--run", "r"], "--expert RUN lets a stronger policy do it"),
         (["mlp", "--task", "pusht", "--run", "r", "--expert", "nowhere"], "nowhere"),
         (

@@ -25,7 +25,6 @@ from understudy.tasks import make_task
 from understudy.tasks.base import TaskConfig
 
 C = TypeVar("C", bound=PolicyConfig)
-EXPERT = Path("expert")  # --data where the task's expert shows the demonstrations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         return _carry_out(Run.open(Path(arguments[1])))
     name, rest = arguments[0], arguments[1:]
     options = parsed(name, rest)
-    if options.train.run is None:
-        raise ValueError("--run FOLDER says where to keep the run")
+    assert options.train.run is not None  # required
     _require_possible(name, options)
     rules = options.rules
     if rules.expert:  # which is found again wherever the run is gone on with
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         "dagger": name,
         "rules": to_plain(rules),
         "arguments": list(rest),
-        "data": str(options.train.data.absolute()) if options.train.data != EXPERT else "",
+        "data": "" if options.train.data is None else str(options.train.data.absolute()),
         "versions": versions(),
     }
     return _carry_out(Run.create(options.train.run, plan))
@@ -72,7 +70,7 @@ def parsed(name: str, arguments: Sequence[str]) -> Dagger[Any]:
         f"Teach a policy of the kind {name!r} by correcting it. {config.__doc__}",
         default=Dagger(
             rules=Rules(task=tyro.MISSING),
-            train=replace(train, data=EXPERT, held_out=0.0, keep=1),
+            train=replace(train, data=None, run=tyro.MISSING, held_out=0.0, keep=1),
         ),
     )
 
@@ -109,9 +107,9 @@ def _require_possible(name: str, options: Dagger[Any]) -> None:
             "demonstrations first"
         )
     task = make_task(rules.task)
-    _require_expert(rules, task, has_data=train.data != EXPERT)
+    _require_expert(rules, task, has_data=train.data is not None)
     first = rules.demonstrations
-    if train.data != EXPERT:
+    if train.data is not None:
         dataset = Dataset.open(train.data)
         dataset.spec.require(task.spec)
         if not len(dataset.selected):
