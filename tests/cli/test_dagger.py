@@ -99,6 +99,15 @@ def test_a_dataset_may_have_any_name(name, tmp_path, monkeypatch):
     assert Dataset.open(tmp_path / "run" / "data").seeds == (50,)
 
 
+def test_an_expert_that_does_not_succeed_shows_as_often_as_asked(tmp_path):
+    words = ["--run", str(tmp_path / "run"), "--task", "hopper", "--demonstrations", "2"]
+    small = ["--rounds", "0", "--steps", "5", "--width", "16", "--starts", "1"]
+    assert main(["dagger", "mlp", *words, *small]) == 0
+    shown = Dataset.open(tmp_path / "run" / "data")
+    assert shown.seeds == (0, 1)
+    assert shown[0].success is False
+
+
 def test_the_help_says_who_shows_it_where_no_data_are_named(capsys):
     with pytest.raises(SystemExit):
         main(["dagger", "mlp", "--help"])
