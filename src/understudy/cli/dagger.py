@@ -12,7 +12,6 @@ import tyro
 
 from understudy.cli.fine_tune import source_of
 from understudy.cli.options import parse
-from understudy.cli.possible import require_possible
 from understudy.cli.rules import Rules
 from understudy.cli.train import Train, defaults_for
 from understudy.config import from_plain, to_plain
@@ -37,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         if len(arguments) != 2:
             raise ValueError("usage: understudy dagger --resume RUN")
         return _carry_out(Run.open(Path(arguments[1])))
+    from understudy.cli.possible import require_possible  # not for a --help
+
     name, rest = arguments[0], arguments[1:]
     options = parsed(name, rest)
     assert options.train.run is not None  # required

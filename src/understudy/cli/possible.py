@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from understudy.cli.rules import Rules
 from understudy.cli.train import Train
 from understudy.data.store import Dataset
+from understudy.evaluate.measure import PURPOSES
 from understudy.learn.dagger import next_seed, require_seeds
 from understudy.learn.gates import Scale
+from understudy.learn.thrifty import Risk
 from understudy.tasks import make_task
-from understudy.tasks.base import TaskConfig
+from understudy.tasks.base import TaskConfig, judges
 
 
 def require_possible(rules: Rules, train: Train[Any]) -> None:
-    """Raise ValueError for what would fail later."""
+    """Raise ValueError for what would fail later, RuntimeError for a person without a screen."""
     if train.dry_run or train.estimate or train.train_episodes is not None:
         raise ValueError(
             "--dry-run, --estimate and --train-episodes are of `understudy train`; try it on the "
@@ -22,30 +26,30 @@ def require_possible(rules: Rules, train: Train[Any]) -> None:
         )
     task = make_task(rules.task)
     _require_expert(rules, task, has_data=train.data is not None)
-    first = rules.demonstrations
-    if train.data is not None:
-        dataset = Dataset.open(train.data)
-        dataset.spec.require(task.spec)
-        if not len(dataset.selected):
-            raise ValueError(f"{train.data} holds no episodes to begin with")
-        first = next_seed(dataset)
+    shown = None if train.data is None else _opened(train.data, task)
+    first = rules.demonstrations if shown is None else next_seed(shown)
     require_seeds(rules.dagger, first)
+    _require_measurable(rules, task)
     spec = task.spec
     keys = train.inputs or (
         tuple(spec.observations) if train.policy.reads_cameras else spec.vectors
     )
     if keys:
         train.policy.build(spec.only(keys))
-    if rules.gate in ("safe", "ensemble", "thrifty"):
-        Scale(spec.action)
+    for require in NEEDS[rules.gate]:
+        require(rules, task, shown)
+
+
+def _opened(folder: Path, task: TaskConfig) -> Dataset:
+    dataset = Dataset.open(folder)
+    dataset.spec.require(task.spec)
+    if not len(dataset.selected):
+        raise ValueError(f"{folder} holds no episodes to begin with")
+    return dataset
 
 
 def _require_expert(rules: Rules, task: TaskConfig, has_data: bool) -> None:
-    if rules.gate == "person":
-        from understudy.cli.teleoperate import controls_of
-
-        controls_of(task, rules.hands)
-    elif not (rules.expert or task.has_expert):
+    if rules.gate != "person" and not (rules.expert or task.has_expert):
         raise ValueError(
             f"{rules.task} has no expert to correct a policy; --expert RUN lets a stronger policy do it, "
             "--gate person a person"
@@ -59,3 +63,54 @@ def _require_expert(rules: Rules, task: TaskConfig, has_data: bool) -> None:
             f"{rules.task} has no expert to show it first: --data names demonstrations, --expert RUN a "
             "policy that shows it"
         )
+
+
+def _require_measurable(rules: Rules, task: TaskConfig) -> None:
+    most = len(PURPOSES["selection"])
+    if rules.starts > most:
+        raise ValueError(f"--starts must lie in 1..{most:,}, got {rules.starts:,}")
+    if rules.dagger.target_success is not None and not judges(task):
+        raise ValueError(
+            f"--target-success: {rules.task} does not judge what succeeds, so that the target could "
+            "never be met; --target-score says what score is enough"
+        )
+
+
+# What gates need, each of the rules, the task, and the demonstrations where there are some already.
+
+
+def _require_limits(rules: Rules, task: TaskConfig, shown: Dataset | None) -> None:
+    Scale(task.spec.action)
+
+
+def _require_vectors(rules: Rules, task: TaskConfig, shown: Dataset | None) -> None:
+    Risk(task.spec)
+
+
+def _require_judgement(rules: Rules, task: TaskConfig, shown: Dataset | None) -> None:
+    if shown is None and not judges(task):
+        raise ValueError(
+            f"--gate {rules.gate} learns the risk of failing from how episodes ended, and {rules.task} "
+            "does not judge that: take another gate, or --data that say it"
+        )
+    if shown is not None and all(shown[int(i)].success is None for i in shown.selected):
+        raise ValueError(
+            f"--gate {rules.gate} learns the risk of failing from how episodes ended, and none of "
+            f"{shown.folder} says it: take another gate, or other demonstrations"
+        )
+
+
+def _require_hands(rules: Rules, task: TaskConfig, shown: Dataset | None) -> None:
+    from understudy.cli.teleoperate import require_hands
+
+    require_hands(task, rules.hands, Path(rules.script) if rules.script else None)
+
+
+Need = Callable[[Rules, TaskConfig, Dataset | None], None]
+NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "beta": (),
+    "safe": (_require_limits,),
+    "ensemble": (_require_limits,),
+    "thrifty": (_require_limits, _require_vectors, _require_judgement),
+    "person": (_require_hands,),
+}

@@ -19,7 +19,7 @@ from understudy.cli.options import plural
 from understudy.collect.gamepad import Gamepad
 from understudy.collect.pen import Pen
 from understudy.collect.person import Person
-from understudy.collect.source import Script, Shown, Source, Stopped
+from understudy.collect.source import Script, Shown, Source, Stopped, require_screen
 from understudy.collect.teleoperator import Teleoperator, sliders_of
 from understudy.data.store import Dataset
 from understudy.episode import Episode
@@ -190,6 +190,15 @@ def controls_of(task: TaskConfig, device: Device) -> Controls:
     elif device == "gamepad" and not controls.pad:
         raise ValueError(f"{type(task).__name__} has no keys that a gamepad could press")
     return controls
+
+
+def require_hands(task: TaskConfig, device: Device, script: Path | None) -> None:
+    """Raise what `correct` would raise, as far as it can be known beforehand: of task, script and screen."""
+    controls_of(task, device)
+    if script:
+        Script.read(script)
+    else:
+        require_screen()
 
 
 def _source(task: TaskConfig, device: Device, controls: Controls, script: Path | None) -> Source:
