@@ -18,12 +18,14 @@ from understudy.policies import POLICIES
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.spec import STATE
 
-SMALL = ("--task", "mountain-car", "--demonstrations", "2", "--rounds", "2", "--episodes", "4", "--starts",
-         "20", "--width", "16", "--depth", "1", "--steps", "60", "--batch-size", "32")  # fmt: skip
+SMALL = ("--task", "mountain-car", "--rounds", "2", "--episodes", "4", "--starts", "20", "--width", "16",
+         "--depth", "1", "--steps", "60", "--batch-size", "32")  # fmt: skip
+SHOWN = ("--demonstrations", "2")
 
 
 def dagger(folder, *arguments):
-    return main(["dagger", "mlp", "--run", str(folder), *SMALL, *arguments])
+    shown = () if "--data" in arguments else SHOWN
+    return main(["dagger", "mlp", "--run", str(folder), *SMALL, *shown, *arguments])
 
 
 def outcome(folder):
@@ -68,7 +70,7 @@ def test_rounds_add_up_and_the_run_stands_for_its_last_policy(unbroken, tmp_path
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same(unbroken, tmp_path, number, awaited):
     folder = tmp_path / "run"
-    process = understudy("dagger", "mlp", "--run", folder, *SMALL)
+    process = understudy("dagger", "mlp", "--run", folder, *SMALL, *SHOWN)
     while process.poll() is None and not (folder / awaited).exists():
         time.sleep(0.002)
     os.kill(process.pid, number)

@@ -72,6 +72,14 @@ def test_it_begins_with_a_policy_that_was_trained_before(data, tmp_path, capsys)
     go_on = ("gail", "mlp", "--data", data, "--task", "cart-pole", "--run", tmp_path / "run",
              "--from", tmp_path / "cloned", "--steps", 300)  # fmt: skip
     assert understudy_main([str(word) for word in go_on]) == 0
+    for changed, said in (
+        ("--clone-steps", "either --from"),
+        ("--width", "is taken as it is, with 16"),
+    ):
+        asked = [str(word) for word in go_on] + ["--run", str(tmp_path / "other"), changed, "100"]
+        assert understudy_main(asked) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "other").exists()
     plan = json.loads((tmp_path / "run" / "run.json").read_text())
     assert plan["config"]["width"] == 16
     assert plan["from"]["fingerprint"]

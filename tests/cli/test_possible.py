@@ -43,3 +43,28 @@ def test_risk_is_learnt_from_demonstrations_that_are_judged(capsys, tmp_path):
     words = ["mlp", "--task", "pendulum", "--gate", "thrifty", "--data", str(tmp_path / "data")]
     assert "none of" in (said := refused(words, capsys, tmp_path))
     assert "other demonstrations" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (
+            "--discrepancy 0.5",
+            "--discrepancy goes with --gate safe or ensemble, not with --gate beta",
+        ),
+        ("--gate safe --doubt 0.1", "--doubt goes with --gate ensemble"),
+        ("--members 7", "--members goes with --gate ensemble or thrifty"),
+        ("--gate ensemble --intervention-rate 0.2", "--intervention-rate goes with --gate thrifty"),
+        ("--hands gamepad", "--hands goes with --gate person"),
+        ("--script keys.json", "--script goes with --gate person"),
+        ("--gate safe --beta zero", "--beta goes with --gate beta"),
+        ("--gate safe --beta-decay 0.5", "--beta-decay goes with --gate beta"),
+        ("--beta linear --beta-decay 0.5", "--beta-decay goes with --beta exponential"),
+        ("--beta-over 3", "--beta-over goes with --beta linear, not with --beta exponential"),
+        ("--data d --demonstrations 3", "leave one of the two out"),
+        ("--data d --gate person --expert e", "--expert has nothing to do"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(options, complaint, capsys, tmp_path):
+    words = ["mlp", "--task", "cart-pole", *options.split()]
+    assert complaint in refused(words, capsys, tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -115,7 +115,9 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
     source = {}
     if options.source is not None:
         folder = find_checkpoint(options.source).resolve()
-        source = {"checkpoint": str(folder), "fingerprint": load_checkpoint(folder).fingerprint}
+        loaded = load_checkpoint(folder)
+        _require_as_it_is(options, loaded.policy.config)
+        source = {"checkpoint": str(folder), "fingerprint": loaded.fingerprint}
     ids = [dataset.ids[int(i)] for i in demonstrations_in(dataset)]
     return {
         "policy": name,
@@ -133,6 +135,23 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
         "keep": options.keep,
         "versions": versions(),
     }
+
+
+def _require_as_it_is(options: Gail[Any], config: PolicyConfig) -> None:
+    """Refuse what would change a policy that is there already: it would be passed over."""
+    if options.gail.clone_steps:
+        raise ValueError(
+            f"either --from {options.source} or --clone-steps {options.gail.clone_steps}: a policy begins "
+            "once"
+        )
+    names = [entry.name for entry in fields(config)]
+    changed = [n for n in names if getattr(options.policy, n) != getattr(config, n)]
+    if changed:
+        flag, value = changed[0].replace("_", "-"), getattr(options.policy, changed[0])
+        raise ValueError(
+            f"--{flag} {value}: the policy of --from {options.source} is taken as it is, with "
+            f"{getattr(config, changed[0])}"
+        )
 
 
 def _carry_out(run: Run) -> int:

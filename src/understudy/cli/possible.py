@@ -24,6 +24,7 @@ def require_possible(rules: Rules, train: Train[Any]) -> None:
             "--dry-run, --estimate and --train-episodes are of `understudy train`; try it on the "
             "demonstrations first"
         )
+    _require_used(rules, has_data=train.data is not None)
     task = make_task(rules.task)
     _require_expert(rules, task, has_data=train.data is not None)
     shown = None if train.data is None else _opened(train.data, task)
@@ -38,6 +39,43 @@ def require_possible(rules: Rules, train: Train[Any]) -> None:
         train.policy.build(spec.only(keys))
     for require in NEEDS[rules.gate]:
         require(rules, task, shown)
+
+
+# What an option is for: other options, and the values that they must have.
+BELONGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "beta": {"gate": ("beta",)},
+    "beta_decay": {"gate": ("beta",), "beta": ("exponential",)},
+    "beta_over": {"gate": ("beta",), "beta": ("linear",)},
+    "discrepancy": {"gate": ("safe", "ensemble")},
+    "doubt": {"gate": ("ensemble",)},
+    "members": {"gate": ("ensemble", "thrifty")},
+    "intervention_rate": {"gate": ("thrifty",)},
+    "hands": {"gate": ("person",)},
+    "script": {"gate": ("person",)},
+}
+
+
+def _require_used(rules: Rules, has_data: bool) -> None:
+    """Refuse options that would be passed over, unless they have their usual values."""
+    usual = Rules(task=rules.task)
+    changed = [name for name in BELONGS if getattr(rules, name) != getattr(usual, name)]
+    for name in changed:
+        for other, values in BELONGS[name].items():
+            got = getattr(rules, other)
+            if got not in values:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} goes with --{other} {' or '.join(values)}, not with "
+                    f"--{other} {got}: leave it out"
+                )
+    if has_data and rules.demonstrations != usual.demonstrations:
+        raise ValueError(
+            "--demonstrations is how often the task is shown where --data names no episodes: leave "
+            "one of the two out"
+        )
+    if has_data and rules.gate == "person" and rules.expert:
+        raise ValueError(
+            "--expert has nothing to do: --data show the task and, with --gate person, a person corrects"
+        )
 
 
 def _opened(folder: Path, task: TaskConfig) -> Dataset:
