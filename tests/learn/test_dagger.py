@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.worlds import ReachTask
-from understudy.actor import Expert
+from tests.learn.test_gates import Ramp
+from tests.worlds import COUNT_SPEC, CountWorld, ReachTask
+from understudy.actor import Expert, Mixture
 from understudy.data.store import Dataset
 from understudy.fleet import Here, PolicyActor, Pool
 from understudy.learn.clone import clone
@@ -108,6 +109,25 @@ def test_every_state_of_a_round_has_the_experts_label(unbroken):
     same = (episode.actions == episode.labels).all(1)
     assert episode.intervention.tolist() == same.tolist()
     assert 0 < same.sum() < len(same)
+
+
+def test_each_episode_counts_the_same_for_how_much_the_expert_acted(tmp_path):
+    with Dataset.create(tmp_path / "data", COUNT_SPEC) as dataset:
+        dataset.append(next(rollouts([CountWorld()], Expert(), [0])))
+        mixed = Mixture(Expert(), Ramp(), BetaGate(share=0.5).build(COUNT_SPEC))
+        *_, last = dagger(
+            dataset,
+            DaggerConfig(rounds=1, episodes=4),
+            collect=lambda number, checkpoint, seeds: rollouts([CountWorld()], mixed, seeds),
+            train=lambda number: tmp_path,
+            evaluate=lambda number, checkpoint: Score(None, mean([0.0])),
+            first_seed=1,
+        )
+        helped = [np.asarray(dataset[i].intervention) for i in range(1, 5)]
+    assert [len(part) for part in helped] == [4, 5, 6, 3]
+    assert last.interventions.value == pytest.approx(np.mean([part.mean() for part in helped]))
+    assert last.interventions.value != pytest.approx(np.concatenate(helped).mean())
+    assert last.interventions.n == 4
 
 
 @pytest.mark.parametrize("stage", ["collect", "train", "evaluate"])

@@ -233,7 +233,7 @@ def _row(found: Round) -> dict[str, Any]:
 def _said(found: Round) -> str:
     parts = [f"{plural(found.episodes, 'episode')}, {plural(found.ticks, 'tick')}"]
     if found.interventions is not None:
-        parts.append(f"the expert acted at {found.interventions}")
+        parts.append(f"of an episode the expert acted at {found.interventions}")
     if found.score.success is not None:
         parts.append(f"success {found.score.success}")
     parts.append(f"score {found.score.score}")

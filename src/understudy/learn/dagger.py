@@ -96,7 +96,8 @@ class Round:
     number: int
     episodes: int  # in the dataset
     ticks: int
-    interventions: Estimate | None  # share of this round's ticks at which the expert acted
+    # share of an episode's ticks at which the expert acted, the mean over this round's episodes
+    interventions: Estimate | None
     score: Score
     checkpoint: Path
     is_enough: bool  # the target is met
@@ -166,7 +167,8 @@ def _aggregate(
     seeds: range,
     collect: Callable[[Sequence[int]], Iterator[Episode | Lost]],
 ) -> tuple[Estimate, tuple[Lost, ...]]:
-    """Append the episodes of the seeds that the dataset does not have; how much the expert acted."""
+    """Append the episodes of the seeds that the dataset does not have; returns the mean share of an
+    episode's ticks at which the expert acted, and what was lost."""
     found = {seed: i for i, seed in enumerate(dataset.seeds) if seed in seeds}
     rest = [seed for seed in seeds if seed not in found]
     lost: list[Lost] = []
