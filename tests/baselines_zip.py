@@ -12,6 +12,7 @@ PENDULUM = [(3, 8), (8, 8), (8, 1)]
 NAMES = {
     "ppo": ["mlp_extractor.policy_net.0", "mlp_extractor.policy_net.2", "action_net"],
     "sac": ["actor.latent_pi.0", "actor.latent_pi.2", "actor.mu"],
+    "sac with sde": ["actor.latent_pi.0", "actor.latent_pi.2", "actor.mu.0"],
     "td3": ["actor.mu.0", "actor.mu.2", "actor.mu.4"],
 }
 
@@ -26,6 +27,8 @@ def weights_of(kind, linear):
     found = {f"{n}.{k}": v for n, layer in named for k, v in layer.state_dict().items()}
     if kind == "ppo":  # what its zips hold beside
         found |= {"log_std": torch.zeros(1), "mlp_extractor.value_net.0.weight": torch.zeros(8, 4)}
+    if kind == "sac with sde":
+        found |= {"actor.log_std": torch.zeros(8, 1)}
     return found
 
 

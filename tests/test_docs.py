@@ -1,10 +1,13 @@
 """The documentation holds: its commands run, its tables come from result files, its links lead somewhere."""
 
+import ast
+import builtins
 import json
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,29 @@ def test_commands_that_need_foreign_data_are_at_least_well_formed(line):
     else:
         assert verb == "evaluate"
         parse(evaluate.Evaluate, rest, verb, "")
+
+
+# What a page's Python leaves to its reader, who has it already.
+GIVEN = {"docs/collect.md": {"spec", "demonstrating", "joints", "picture", "command"}}
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_the_python_of_a_page_names_only_what_there_is(page):
+    given = GIVEN.get(str(page.relative_to(ROOT)), set())
+    for text in blocks(page, "python"):
+        nodes = list(ast.walk(ast.parse(text)))
+        bound = set(dir(builtins)) | {"__name__"} | given
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                there = vars(import_module(str(node.module)))
+                assert {name.name for name in node.names} <= there.keys(), node.module
+                bound |= {name.asname or name.name for name in node.names}
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
+        used = {node.id for node in nodes if isinstance(node, ast.Name)}
+        assert used <= bound, f"{page} does not say what {used - bound} are"
 
 
 def test_the_tables_are_those_of_the_result_files():

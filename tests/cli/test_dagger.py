@@ -18,12 +18,14 @@ from understudy.policies import POLICIES
 from understudy.policies.checkpoint import load_checkpoint
 from understudy.spec import STATE
 
-SMALL = ("--task", "mountain-car", "--demonstrations", "2", "--rounds", "2", "--episodes", "4", "--starts",
-         "20", "--width", "16", "--depth", "1", "--steps", "60", "--batch-size", "32")  # fmt: skip
+SMALL = ("--task", "mountain-car", "--rounds", "2", "--episodes", "4", "--starts", "20", "--width", "16",
+         "--depth", "1", "--steps", "60", "--batch-size", "32")  # fmt: skip
+SHOWN = ("--demonstrations", "2")
 
 
 def dagger(folder, *arguments):
-    return main(["dagger", "mlp", "--run", str(folder), *SMALL, *arguments])
+    shown = () if "--data" in arguments else SHOWN
+    return main(["dagger", "mlp", "--run", str(folder), *SMALL, *shown, *arguments])
 
 
 def outcome(folder):
@@ -68,7 +70,7 @@ def test_rounds_add_up_and_the_run_stands_for_its_last_policy(unbroken, tmp_path
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same(unbroken, tmp_path, number, awaited):
     folder = tmp_path / "run"
-    process = understudy("dagger", "mlp", "--run", folder, *SMALL)
+    process = understudy("dagger", "mlp", "--run", folder, *SMALL, *SHOWN)
     while process.poll() is None and not (folder / awaited).exists():
         time.sleep(0.002)
     os.kill(process.pid, number)
@@ -88,6 +90,32 @@ def test_it_begins_with_the_demonstrations_that_are_given_and_stops_at_the_targe
     assert data.seeds == (50, 51, 52)
     assert data.ids == Dataset.open(shown).ids
     assert "the target is met in round 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["expert", "None"])
+def test_a_dataset_may_have_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["collect", "--task", "mountain-car", "--out", name, "--episodes", "1", "--seed", "50"]
+    assert main(words) == 0
+    assert dagger(tmp_path / "run", "--data", name, "--rounds", "0") == 0
+    assert Dataset.open(tmp_path / "run" / "data").seeds == (50,)
+
+
+def test_an_expert_that_does_not_succeed_shows_as_often_as_asked(tmp_path):
+    words = ["--run", str(tmp_path / "run"), "--task", "hopper", "--demonstrations", "2"]
+    small = ["--rounds", "0", "--steps", "5", "--width", "16", "--starts", "1"]
+    assert main(["dagger", "mlp", *words, *small]) == 0
+    shown = Dataset.open(tmp_path / "run" / "data")
+    assert shown.seeds == (0, 1)
+    assert shown[0].success is False
+
+
+def test_the_help_says_who_shows_it_where_no_data_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["dagger", "mlp", "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--data PATH Folder of the dataset. (default: none, the task's expert shows it)" in shown
+    assert "--run PATH Folder that the run is kept in; must be new. (required)" in shown
 
 
 def test_fine_tuning_begins_with_the_last_rounds_weights(tmp_path, capsys):
@@ -164,7 +192,7 @@ def test_the_options_of_every_policy_go_with_those_of_the_rounds(policy, tmp_pat
     [
         (["mpl", "--task", "cart-pole", "--run", "r"], "Did you mean 'mlp'?"),
         (["mlp", "--task", "cart-pool", "--run", "r"], "Did you mean 'cart-pole'?"),
-        (["mlp", "--task", "cart-pole"], "--run FOLDER"),
+        (["mlp", "--task", "cart-pole"], "--run"),
         (["mlp", "--task", "pusht", "--run", "r"], "--expert RUN lets a stronger policy do it"),
         (["mlp", "--task", "pusht", "--run", "r", "--expert", "nowhere"], "nowhere"),
         (

@@ -5,11 +5,15 @@ import os
 import re
 import signal
 import time
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
 
+from tests import demonstrations
 from tests.processes import understudy
+from understudy.actor import MIXTURE
 from understudy.cli import main as understudy_main
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
@@ -68,6 +72,14 @@ def test_it_begins_with_a_policy_that_was_trained_before(data, tmp_path, capsys)
     go_on = ("gail", "mlp", "--data", data, "--task", "cart-pole", "--run", tmp_path / "run",
              "--from", tmp_path / "cloned", "--steps", 300)  # fmt: skip
     assert understudy_main([str(word) for word in go_on]) == 0
+    for changed, said in (
+        ("--clone-steps", "either --from"),
+        ("--width", "is taken as it is, with 16"),
+    ):
+        asked = [str(word) for word in go_on] + ["--run", str(tmp_path / "other"), changed, "100"]
+        assert understudy_main(asked) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "other").exists()
     plan = json.loads((tmp_path / "run" / "run.json").read_text())
     assert plan["config"]["width"] == 16
     assert plan["from"]["fingerprint"]
@@ -97,6 +109,20 @@ def test_a_pool_learns_the_same_to_the_bit(data, tmp_path, capsys):
     assert all(state[key].equal(same[key]) for key in state)
 
 
+def test_episodes_of_mixtures_are_left_out_and_that_is_said(data, tmp_path, capsys):
+    shown, task = Dataset.open(data), make_task("cart-pole")
+    with Dataset.create(tmp_path / "data", task.spec) as mixed:
+        mixed.append(shown[0])
+        mixed.append(replace(shown[1], source=f"{MIXTURE}person, 0123"))
+    words = ("gail", "mlp", "--data", tmp_path / "data", "--task", "cart-pole", "--run",
+             tmp_path / "run", "--steps", 100, "--steps-per-round", 100)  # fmt: skip
+    assert understudy_main([str(word) for word in words]) == 0
+    assert "1 demonstration, " in (said := capsys.readouterr().out)
+    assert "1 episode of mixtures left out" in said
+    plan = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert plan["episodes"]["train"] == [shown.ids[0]]
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -106,13 +132,32 @@ def test_a_pool_learns_the_same_to_the_bit(data, tmp_path, capsys):
         (("mlp", "--task", "cart-pole", "--preset", "cart-pol"), "Did you mean 'cart-pole'"),
         (("mlp", "--task", "cart-pole", "--from", "nowhere"), "nowhere holds no checkpoint"),
         (("mlp", "--task", "cart-pole", "--address", "auto"), "needs --fleet ray"),
+        (("mlp", "--task", "cart-pole", "--batch-size", "1"), "batch_size must be at least 2"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_there_is_a_run(
     data, tmp_path, capsys, words, complaint
 ):
     folder = tmp_path / "run"
-    code = understudy_main(["gail", *words, "--data", str(data), "--run", str(folder)])
-    assert code == 2
-    assert complaint in capsys.readouterr().err
+    with suppress(SystemExit):  # of options that cannot be read
+        assert understudy_main(["gail", *words, "--data", str(data), "--run", str(folder)]) == 2
+    assert complaint in " ".join(capsys.readouterr().err.split())
     assert not folder.exists()
+
+
+def test_what_was_really_played_is_said(data, tmp_path, capsys):
+    words = ("gail", "mlp", "--data", data, "--task", "cart-pole", "--run", tmp_path / "run",
+             "--steps", 50, "--steps-per-round", 400)  # fmt: skip
+    assert understudy_main([str(word) for word in words]) == 0
+    (row,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert f"{json.loads(row)['step']:,}/50 " in capsys.readouterr().out
+    assert json.loads(row)["step"] > 50
+
+
+def test_pictures_alone_are_refused(tmp_path, capsys):
+    spec = demonstrations.CAMERA.only(demonstrations.CAMERA.cameras)
+    demonstrations.dataset(tmp_path / "data", spec, lengths=(3,))
+    words = ["--data", str(tmp_path / "data"), "--task", "car-racing", "--run", str(tmp_path / "r")]
+    assert understudy_main(["gail", "gaussian", *words]) == 2
+    assert "GAIL leaves pictures out and needs vectors" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

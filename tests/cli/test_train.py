@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests import demonstrations
+from tests.learn.test_taught import helped
 from tests.processes import understudy
 from understudy.cli import main as understudy_main
 from understudy.data.store import Dataset
@@ -294,3 +295,11 @@ def test_a_student_learns_from_the_newest_checkpoint_of_a_run(data, tmp_path, ca
     assert code == 0, error
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     assert kept["config"]["teacher"].endswith("teacher/checkpoints/000003")
+
+
+def test_of_a_persons_corrections_only_what_they_said_is_learnt(tmp_path, capsys):
+    helped(tmp_path / "data")
+    words = ("train", "mlp", "--data", tmp_path / "data", "--run", tmp_path / "run", "--steps", 2,
+             "--width", 8, "--held-out", 0)  # fmt: skip
+    assert understudy_main([str(word) for word in words]) == 0
+    assert "2 episodes, 5 windows" in capsys.readouterr().out  # of 3 + 6 ticks

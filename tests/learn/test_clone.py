@@ -1,13 +1,17 @@
 """Cloning in one call does what the steps one by one do."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests import demonstrations
+from understudy.data.symmetry import MirrorConfig
 from understudy.learn.clone import clone, readable, windows_of
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
 from understudy.policies.knn import KnnConfig
 from understudy.policies.mlp import MlpConfig
+from understudy.spec import STATE
 
 LEARNING = LearnConfig(steps=5, batch_size=8, warmup_steps=2, seed=3)
 CONFIG = MlpConfig(width=16, depth=1)
@@ -31,6 +35,17 @@ def test_several_tasks_are_told_apart(tmp_path):
         tmp_path / "data", demonstrations.CONTINUOUS, tasks=("push", "pull")
     )
     assert clone(CONFIG, dataset, LEARNING).config.tasks == ("pull", "push")
+
+
+@pytest.mark.parametrize("mirror", [None, MirrorConfig(mirror=("b = -b",))])
+def test_an_excluded_episode_is_not_learnt_from(tmp_path, mirror):
+    state = replace(demonstrations.CONTINUOUS.observations[STATE], names=("a", "b", "c"))
+    spec = replace(demonstrations.DISCRETE, observations={STATE: state})
+    dataset = demonstrations.dataset(tmp_path / "data", spec, lengths=(4, 3, 5))
+    dataset.annotate(1, exclude=True)
+    windows = windows_of(CONFIG, dataset, mirror=mirror)
+    assert windows.episodes.tolist() == ([0, 2] if mirror is None else [0, 2, 3, 5])
+    assert len(windows_of(CONFIG, dataset, episodes=[1])) == 3  # unless it is asked for
 
 
 def test_cameras_are_read_by_those_that_can_and_their_frames_are_decoded_once(tmp_path):

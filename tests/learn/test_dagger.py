@@ -7,7 +7,7 @@ import pytest
 
 from tests.learn.test_gates import Ramp
 from tests.worlds import COUNT_SPEC, CountWorld, ReachTask
-from understudy.actor import Decision, Expert, Mixture
+from understudy.actor import Expert, Mixture
 from understudy.data.store import Dataset
 from understudy.fleet import Here, PolicyActor, Pool
 from understudy.learn.clone import clone
@@ -18,9 +18,8 @@ from understudy.learn.dagger import (
     dagger,
     next_seed,
     require_seeds,
-    taught,
 )
-from understudy.learn.gates import BetaGate, PersonGate, SafeGate
+from understudy.learn.gates import BetaGate, SafeGate
 from understudy.learn.supervised import LearnConfig
 from understudy.policies.checkpoint import save_checkpoint
 from understudy.policies.mlp import MlpConfig
@@ -112,6 +111,25 @@ def test_every_state_of_a_round_has_the_experts_label(unbroken):
     assert 0 < same.sum() < len(same)
 
 
+def test_each_episode_counts_the_same_for_how_much_the_expert_acted(tmp_path):
+    with Dataset.create(tmp_path / "data", COUNT_SPEC) as dataset:
+        dataset.append(next(rollouts([CountWorld()], Expert(), [0])))
+        mixed = Mixture(Expert(), Ramp(), BetaGate(share=0.5).build(COUNT_SPEC))
+        *_, last = dagger(
+            dataset,
+            DaggerConfig(rounds=1, episodes=4),
+            collect=lambda number, checkpoint, seeds: rollouts([CountWorld()], mixed, seeds),
+            train=lambda number: tmp_path,
+            evaluate=lambda number, checkpoint: Score(None, mean([0.0])),
+            first_seed=1,
+        )
+        helped = [np.asarray(dataset[i].intervention) for i in range(1, 5)]
+    assert [len(part) for part in helped] == [4, 5, 6, 3]
+    assert last.interventions.value == pytest.approx(np.mean([part.mean() for part in helped]))
+    assert last.interventions.value != pytest.approx(np.concatenate(helped).mean())
+    assert last.interventions.n == 4
+
+
 @pytest.mark.parametrize("stage", ["collect", "train", "evaluate"])
 def test_an_interruption_in_any_stage_changes_neither_data_nor_policies(unbroken, tmp_path, stage):
     whole, rounds = unbroken
@@ -170,38 +188,6 @@ def test_a_pool_mixes_as_this_process_does(unbroken):
     assert here == pool
 
 
-class Person:
-    """Leads at the ticks given, and labels those alone."""
-
-    source = "person"
-    requests = ()
-
-    def __init__(self, *ticks):
-        self.ticks = ticks
-
-    def reset(self, slots, seeds):
-        pass
-
-    def act(self, observations, info):
-        leads = np.isin(info["tick"], self.ticks)
-        command = np.full((len(leads), 1), 0.25, np.float32)
-        return Decision(command, np.where(leads[:, None], command, np.nan), leads)
-
-    def overruled(self, slots, command):
-        pass
-
-
-def test_what_nobody_labelled_is_not_learnt_from(tmp_path):
-    with Dataset.create(tmp_path / "data", COUNT_SPEC) as dataset:
-        dataset.append(next(rollouts([CountWorld()], Expert(), [0])))
-        assert taught(dataset, "labels") is None
-        mixed = Mixture(Person(1, 2), Ramp(), PersonGate().build(COUNT_SPEC))
-        dataset.append(next(rollouts([CountWorld()], mixed, [3])))
-        corrected = Mixture(Expert(), Ramp(), BetaGate(share=0.5).build(COUNT_SPEC))
-        dataset.append(next(rollouts([CountWorld()], corrected, [7])))
-        helped = dataset[2].intervention.tolist()
-        assert set(helped) == {True, False}
-        person = [False, True, True, False, False, False]
-        assert taught(dataset, "labels").tolist() == [True] * 3 + person + [True] * 6
-        assert taught(dataset, "corrections").tolist() == [True] * 3 + person + helped
-        assert next_seed(dataset) == 8
+def test_the_first_seed_of_a_round_follows_those_that_were_shown(unbroken):
+    laboratory, _ = unbroken
+    assert next_seed(Dataset.open(laboratory.folder / "data")) == 8

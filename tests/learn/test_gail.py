@@ -7,10 +7,21 @@ import pytest
 import torch
 
 from tests.demonstrations import CAMERA, DISCRETE, dataset, made_up
+from tests.learn.test_taught import helped
+from tests.worlds import CountWorld
+from understudy.actor import Expert
 from understudy.data.store import Dataset
 from understudy.fleet import ExpertActor, Here
 from understudy.learn.discriminator import Coder, Shaped, StateAction, Transitions, scale_of
-from understudy.learn.gail import Adversary, GailConfig, begun, gail, paid, steepness
+from understudy.learn.gail import (
+    Adversary,
+    GailConfig,
+    begun,
+    demonstrations_in,
+    gail,
+    paid,
+    steepness,
+)
 from understudy.learn.played import played
 from understudy.learn.ppo import PpoConfig
 from understudy.learn.recipes import RECIPES
@@ -220,6 +231,17 @@ def test_from_nothing_all_between_the_limits_is_tried(tmp_path):
     assert drawn.std() > 1.0  # of a torque within 2 N m
 
 
+def test_only_what_the_expert_did_alone_is_shown(tmp_path):
+    data = helped(tmp_path / "data")
+    data.append(next(rollouts([CountWorld()], Expert(), [1])))
+    assert demonstrations_in(data).tolist() == [0, 2]
+    data.annotate(0, exclude=True)
+    assert demonstrations_in(data).tolist() == [2]
+    data.annotate(2, exclude=True)
+    with pytest.raises(ValueError, match="no demonstrations: 1 of its 3 episodes"):
+        begun(GaussianConfig(width=8, depth=1), data, GailConfig(), seed=0)
+
+
 def test_what_cannot_be_done_is_refused(poles, tmp_path):
     with pytest.raises(ValueError, match="airl's reward"):
         GailConfig(method="airl", reward="positive")
@@ -229,5 +251,8 @@ def test_what_cannot_be_done_is_refused(poles, tmp_path):
     with pytest.raises(ValueError, match="take gaussian"):
         begun(MlpConfig(), pictures, GailConfig(), seed=0)
     policy = begun(GaussianConfig(width=8, depth=1), pictures, GailConfig(), seed=0)
+    blind = dataset(tmp_path / "blind", CAMERA.only(CAMERA.cameras))
+    with pytest.raises(ValueError, match=r"needs vectors.*show only observation\.images\.front"):
+        begun(GaussianConfig(), blind, GailConfig(), seed=0)
     with pytest.raises(ValueError, match="do not fit together"):
         next(gail(policy, pictures, make_task("cart-pole"), GailConfig(), PpoConfig()))

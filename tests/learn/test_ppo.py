@@ -77,9 +77,9 @@ def test_an_action_that_became_likely_enough_is_pushed_no_further():
 class Corridor(gymnasium.Env):
     """Shows how long it has been; ends by itself after `length` ticks, or by the clock, as told."""
 
-    def __init__(self, terminates):
+    def __init__(self, terminates, length=4):
         self.signals = CORRIDOR
-        self.terminates = terminates
+        self.terminates, self.length = terminates, length
         self.observation_space = spaces.Dict({STATE: spaces.Box(-9, 9, (1,), np.float32)})
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
 
@@ -90,7 +90,7 @@ class Corridor(gymnasium.Env):
 
     def step(self, action):
         self.ticks += 1
-        over = self.ticks == 4
+        over = self.ticks == self.length
         return self._seen(), 1.0, over and self.terminates, over and not self.terminates, {}
 
     def _seen(self):
@@ -106,13 +106,14 @@ CORRIDOR = Spec(
 class CorridorTask(TaskConfig):
     has_expert: ClassVar[bool] = False
     terminates: bool
+    length: int = 4
 
     @property
     def spec(self):
         return CORRIDOR
 
     def build(self, render_mode=None):
-        return Corridor(self.terminates)
+        return Corridor(self.terminates, self.length)
 
 
 SMALL = GaussianConfig(width=8, depth=1, modes=1)
@@ -184,6 +185,16 @@ def test_it_learns_to_hold_a_pole_up_in_a_few_seconds():
     assert [r.step for r in reports] == sorted({r.step for r in reports})
 
 
+def test_a_round_of_a_single_step_teaches_nothing_and_breaks_nothing():
+    policy = fresh(SMALL, CORRIDOR, seed=0)
+    task = CorridorTask(terminates=True, length=1)
+    learning = improve(policy, task, PpoConfig(steps=5, steps_per_round=1), OwnReward())
+    assert next(learning).step == 4
+    before = {name: value.clone() for name, value in policy.named_parameters()}
+    assert next(learning).step == 5
+    assert all(torch.equal(value, before[name]) for name, value in policy.named_parameters())
+
+
 def test_it_goes_on_from_a_report_to_the_same_bits():
     task = make_task("cart-pole")
     config = PpoConfig(steps=800, steps_per_round=150, epochs=2)
@@ -240,7 +251,15 @@ def test_an_episode_that_is_lost_ends_the_training_with_its_reason(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"discount": 1.0}, {"trace": 1.1}, {"clip": 0.0}, {"entropy": -1.0}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"discount": 1.0},
+        {"trace": 1.1},
+        {"clip": 0.0},
+        {"entropy": -1.0},
+        {"batch_size": 1},
+    ],
 )
 def test_values_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

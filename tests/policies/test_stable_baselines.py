@@ -64,6 +64,41 @@ def test_a_squashed_actor_reaches_the_limits_and_no_further(tmp_path, kind):
     np.testing.assert_allclose(actions, expected, atol=1e-5)
 
 
+def steep(sizes, factor):
+    linear = layers(sizes)
+    with torch.no_grad():
+        linear[-1].weight.mul_(factor)
+    return linear
+
+
+def test_a_gaussian_actor_that_was_told_to_squash_does(tmp_path):
+    linear = steep(PENDULUM, 10)
+    told = {"use_sde": True, "policy_kwargs": {"squash_output": True, "net_arch": [8, 8]}}
+    path = saved(tmp_path / "a.zip", weights_of("ppo", linear), told)
+    seen, actions = first_action(path, "pendulum")
+    raw = through(linear, torch.tanh, seen)
+    np.testing.assert_allclose(actions, 2 * np.tanh(raw), atol=1e-5)
+    assert np.abs(raw).max() > 1
+
+
+@pytest.mark.parametrize(("told", "bound"), [({}, 2.0), ({"clip_mean": 0.5}, 0.5)])
+def test_a_soft_actor_with_noise_of_the_state_has_a_bounded_mean(tmp_path, told, bound):
+    linear = steep(PENDULUM, 30)
+    facts = {"use_sde": True, "policy_kwargs": {"use_sde": True, **told}}
+    path = saved(tmp_path / "a.zip", weights_of("sac with sde", linear), facts)
+    seen, actions = first_action(path, "pendulum")
+    raw = through(linear, torch.relu, seen)
+    np.testing.assert_allclose(actions, 2 * np.tanh(raw.clip(-bound, bound)), atol=1e-5)
+    assert np.abs(raw).max() > bound
+
+
+def test_a_bound_that_is_no_number_is_refused(tmp_path):
+    facts = {"policy_kwargs": {"clip_mean": "many"}}
+    path = saved(tmp_path / "a.zip", weights_of("sac with sde", layers(PENDULUM)), facts)
+    with pytest.raises(ValueError, match="clip_mean 'many'"):
+        first_action(path, "pendulum")
+
+
 def test_a_result_does_not_depend_on_company(tmp_path):
     actor = StableBaselinesActor(
         path=saved(tmp_path / "a.zip", weights_of("ppo", layers(CART_POLE)))

@@ -15,17 +15,11 @@ from understudy.cli.options import parse
 from understudy.cli.rules import Rules
 from understudy.cli.train import Train, defaults_for
 from understudy.config import from_plain, to_plain
-from understudy.data.store import Dataset
-from understudy.learn.dagger import next_seed, require_seeds
-from understudy.learn.gates import Scale
 from understudy.policies import find_policy
 from understudy.policies.base import PolicyConfig
 from understudy.run import Run, versions
-from understudy.tasks import make_task
-from understudy.tasks.base import TaskConfig
 
 C = TypeVar("C", bound=PolicyConfig)
-EXPERT = Path("expert")  # --data where the task's expert shows the demonstrations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +36,12 @@ def main(arguments: Sequence[str]) -> int:
         if len(arguments) != 2:
             raise ValueError("usage: understudy dagger --resume RUN")
         return _carry_out(Run.open(Path(arguments[1])))
+    from understudy.cli.possible import require_possible  # not for a --help
+
     name, rest = arguments[0], arguments[1:]
     options = parsed(name, rest)
-    if options.train.run is None:
-        raise ValueError("--run FOLDER says where to keep the run")
-    _require_possible(name, options)
+    assert options.train.run is not None  # required
+    require_possible(options.rules, options.train)
     rules = options.rules
     if rules.expert:  # which is found again wherever the run is gone on with
         rules = replace(rules, expert=str(Path(rules.expert).absolute()))
@@ -54,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         "dagger": name,
         "rules": to_plain(rules),
         "arguments": list(rest),
-        "data": str(options.train.data.absolute()) if options.train.data != EXPERT else "",
+        "data": "" if options.train.data is None else str(options.train.data.absolute()),
         "versions": versions(),
     }
     return _carry_out(Run.create(options.train.run, plan))
@@ -72,7 +67,7 @@ def parsed(name: str, arguments: Sequence[str]) -> Dagger[Any]:
         f"Teach a policy of the kind {name!r} by correcting it. {config.__doc__}",
         default=Dagger(
             rules=Rules(task=tyro.MISSING),
-            train=replace(train, data=EXPERT, held_out=0.0, keep=1),
+            train=replace(train, data=None, run=tyro.MISSING, held_out=0.0, keep=1),
         ),
     )
 
@@ -98,52 +93,3 @@ def _carry_out(run: Run) -> int:
         except KeyboardInterrupt:
             print(f"interrupted; what was done is kept. Go on: {again}")
             return 130
-
-
-def _require_possible(name: str, options: Dagger[Any]) -> None:
-    """Raise ValueError for what would fail later, before there is a run."""
-    rules, train = options.rules, options.train
-    if train.dry_run or train.estimate or train.train_episodes is not None:
-        raise ValueError(
-            "--dry-run, --estimate and --train-episodes are of `understudy train`; try it on the "
-            "demonstrations first"
-        )
-    task = make_task(rules.task)
-    _require_expert(rules, task, has_data=train.data != EXPERT)
-    first = rules.demonstrations
-    if train.data != EXPERT:
-        dataset = Dataset.open(train.data)
-        dataset.spec.require(task.spec)
-        if not len(dataset.selected):
-            raise ValueError(f"{train.data} holds no episodes to begin with")
-        first = next_seed(dataset)
-    require_seeds(rules.dagger, first)
-    spec = task.spec
-    keys = train.inputs or (
-        tuple(spec.observations) if train.policy.reads_cameras else spec.vectors
-    )
-    if keys:
-        train.policy.build(spec.only(keys))
-    if rules.gate in ("safe", "ensemble", "thrifty"):
-        Scale(spec.action)
-
-
-def _require_expert(rules: Rules, task: TaskConfig, has_data: bool) -> None:
-    if rules.gate == "person":
-        from understudy.cli.teleoperate import controls_of
-
-        controls_of(task, rules.hands)
-    elif not (rules.expert or task.has_expert):
-        raise ValueError(
-            f"{rules.task} has no expert to correct a policy; --expert RUN lets a stronger policy do it, "
-            "--gate person a person"
-        )
-    if rules.expert:
-        from understudy.cli.actors import stored  # not for a --help
-
-        stored(rules.expert).partner(task.spec)
-    elif not (task.has_expert or has_data):
-        raise ValueError(
-            f"{rules.task} has no expert to show it first: --data names demonstrations, --expert RUN a "
-            "policy that shows it"
-        )

@@ -54,7 +54,8 @@ def follow(
     """Log, save and draw what a learner reports on its way to `steps`, 0 where there is nothing to learn.
 
     `row` is a report as a line of metrics.jsonl, None if it is not for the record, `said` what the bar says of
-    it, `weights` are those to save. Returns the exit code: 130 if interrupted on the way, when `again` is the
+    it, `weights` are those to save. A learner whose steps come in wholes, as whole episodes do, may end with more
+    than `steps`. Returns the exit code: 130 if interrupted on the way, when `again` is the
     command that goes on. `watch` hears which share of the steps is done.
     """
     plan = run.config
@@ -69,7 +70,7 @@ def follow(
     with _bar() as bar, interruptible() as interrupted:
         line = bar.add_task("", total=steps, said="", visible=steps > 0)
         for last in reports:
-            bar.update(line, completed=min(last.step, steps), said=said(last))
+            bar.update(line, completed=last.step, said=said(last))
             watch(last.step / max(1, steps))
             noted = row(last)
             if noted is not None:

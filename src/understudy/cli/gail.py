@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -15,7 +15,7 @@ from understudy.cli.follow import follow
 from understudy.cli.options import FleetOptions, parse, plural
 from understudy.config import from_plain, to_plain
 from understudy.data.store import Dataset
-from understudy.learn.gail import GailConfig, begun, gail
+from understudy.learn.gail import GailConfig, begun, demonstrations_in, gail, seen_in
 from understudy.learn.ppo import PpoConfig, Progress
 from understudy.learn.recipes import RECIPES, Recipe
 from understudy.learn.resume import read_state
@@ -107,7 +107,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[Recipe, Path | None]:
 def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
     """What run.json keeps; what cannot be done is refused before there is a run."""
     dataset, task = Dataset.open(options.data), make_task(options.task)
-    spec = dataset.spec.only(dataset.spec.vectors)
+    spec = seen_in(dataset.spec)
     spec.require(task.spec)
     options.ground.build()
     if options.source is None:
@@ -115,8 +115,10 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
     source = {}
     if options.source is not None:
         folder = find_checkpoint(options.source).resolve()
-        source = {"checkpoint": str(folder), "fingerprint": load_checkpoint(folder).fingerprint}
-    ids = [dataset.ids[int(i)] for i in dataset.selected]
+        loaded = load_checkpoint(folder)
+        _require_as_it_is(options, loaded.policy.config)
+        source = {"checkpoint": str(folder), "fingerprint": loaded.fingerprint}
+    ids = [dataset.ids[int(i)] for i in demonstrations_in(dataset)]
     return {
         "policy": name,
         "config": to_plain(options.policy),
@@ -133,6 +135,23 @@ def _plan(name: str, options: Gail[Any]) -> dict[str, Any]:
         "keep": options.keep,
         "versions": versions(),
     }
+
+
+def _require_as_it_is(options: Gail[Any], config: PolicyConfig) -> None:
+    """Refuse what would change a policy that is there already: it would be passed over."""
+    if options.gail.clone_steps:
+        raise ValueError(
+            f"either --from {options.source} or --clone-steps {options.gail.clone_steps}: a policy begins "
+            "once"
+        )
+    names = [entry.name for entry in fields(config)]
+    changed = [n for n in names if getattr(options.policy, n) != getattr(config, n)]
+    if changed:
+        flag, value = changed[0].replace("_", "-"), getattr(options.policy, changed[0])
+        raise ValueError(
+            f"--{flag} {value}: the policy of --from {options.source} is taken as it is, with "
+            f"{getattr(config, changed[0])}"
+        )
 
 
 def _carry_out(run: Run) -> int:
@@ -155,6 +174,11 @@ def _carry_out(run: Run) -> int:
         policy = _begun(plan, dataset, config, practice) if newest is None else _at(newest)
         run.forget_after(state.step if state else 0)
         _introduce(plan, policy, practice, state.step if state else 0, run.folder)
+        mixed = len(dataset.selected) - len(demonstrations_in(dataset))
+        if mixed:
+            print(
+                f"{plural(mixed, 'episode')} of mixtures left out: only the expert's own are shown"
+            )
         adapts = not (config.clone_steps or plan["from"])
         reports = gail(
             policy, dataset, task, config, practice, fleet=fleet, adapts=adapts, resume=state

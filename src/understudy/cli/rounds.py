@@ -143,12 +143,13 @@ class Rounds:
                 data.append(demonstrations[int(i)])
 
     def _demonstrate(self, folder: Path) -> None:
-        """Let the expert show the task as often as asked for, or as is left."""
+        """Let the expert show the task as often as asked for, or as is left: also where it fails, it labels."""
         rules = self.rules
         start = next_seed(Dataset.open(folder)) if (folder / "meta").exists() else 0
         if start < rules.demonstrations:
             words = ["--task", rules.task, "--out", folder, "--seed", start, "--episodes",
-                     rules.demonstrations - start, *words_of(rules.ground, FleetOptions())]  # fmt: skip
+                     rules.demonstrations - start, "--keep", "all",
+                     *words_of(rules.ground, FleetOptions())]  # fmt: skip
             words += ["--expert", rules.expert] if rules.expert else []
             collecting.main([str(word) for word in words])
 
@@ -232,7 +233,7 @@ def _row(found: Round) -> dict[str, Any]:
 def _said(found: Round) -> str:
     parts = [f"{plural(found.episodes, 'episode')}, {plural(found.ticks, 'tick')}"]
     if found.interventions is not None:
-        parts.append(f"the expert acted at {found.interventions}")
+        parts.append(f"of an episode the expert acted at {found.interventions}")
     if found.score.success is not None:
         parts.append(f"success {found.score.success}")
     parts.append(f"score {found.score.score}")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal, final
 
 from understudy.cli.options import FleetOptions
-from understudy.learn.dagger import DaggerConfig, LearnFrom
+from understudy.learn.dagger import DaggerConfig
 from understudy.learn.gates import Schedule
+from understudy.learn.taught import LearnFrom
 
 
 @final

@@ -19,7 +19,6 @@ from understudy.data.store import Dataset
 from understudy.data.symmetry import MirrorConfig
 from understudy.data.windows import Windows
 from understudy.learn.clone import frame_sizes, windows_of
-from understudy.learn.dagger import taught
 from understudy.learn.group import ALONE, Group
 from understudy.learn.resume import read_state
 from understudy.learn.supervised import (
@@ -117,7 +116,6 @@ def windows_for(
     """Training and held-out windows; raises ValueError on data that cannot be learnt from."""
     train, apart = (_numbers(plan, part, dataset) for part in ("train", "held_out"))
     mirror = from_plain(MirrorConfig, plan.get("mirror", {}), "run.json")
-    chosen = taught(dataset, plan["learn_from"]) if "learn_from" in plan else None
 
     def windows(episodes: list[int], frame_bytes: int) -> Windows:
         return windows_of(
@@ -131,7 +129,7 @@ def windows_for(
             past_end=learning.past_end,
             group=group,
             frame_bytes=frame_bytes,
-            taught=chosen,
+            learn_from=plan.get("learn_from", "labels"),
             progress=_decoding,
         )
 

@@ -79,6 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parsed(arguments)
     _check(arguments[0], options)
     assert options.train.run is not None  # checked
+    assert options.train.data is not None  # required
     data = options.train.data.resolve()
     plan = {"sweep": list(arguments), "data": str(data), "versions": versions()}
     with closing(Run.create(options.train.run, plan)) as run:

@@ -19,7 +19,7 @@ from understudy.cli.options import plural
 from understudy.collect.gamepad import Gamepad
 from understudy.collect.pen import Pen
 from understudy.collect.person import Person
-from understudy.collect.source import Script, Shown, Source, Stopped
+from understudy.collect.source import Script, Shown, Source, Stopped, require_screen
 from understudy.collect.teleoperator import Teleoperator, has_limits, sliders_of
 from understudy.data.store import Dataset
 from understudy.episode import Episode
@@ -189,6 +189,15 @@ def controls_of(task: TaskConfig, device: Device) -> Controls:
             f"{type(task).__name__} has no keys that a gamepad could press; --device keyboard leads it"
         )
     return controls
+
+
+def require_hands(task: TaskConfig, device: Device, script: Path | None) -> None:
+    """Raise what `correct` would raise, as far as it can be known beforehand: of task, script and screen."""
+    controls_of(task, device)
+    if script:
+        Script.read(script)
+    else:
+        require_screen()
 
 
 def _leaders(task: TaskConfig) -> str:

@@ -41,10 +41,17 @@ C = TypeVar("C", bound=PolicyConfig)
 class Train(Generic[C]):
     """What to learn, and from what."""
 
-    data: Path
+    data: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            constructor=Path,
+            metavar="PATH",
+            help_behavior_hint="(default: none, the task's expert shows it)",
+        ),
+    ]
     """Folder of the dataset."""
     policy: C
-    run: Path | None = None
+    run: Annotated[Path | None, tyro.conf.arg(constructor=Path, metavar="PATH")] = None
     """Folder that the run is kept in; must be new."""
     preset: str = "small"
     """Values that belong together: small (for two cores) or paper (as published); options override."""
@@ -155,6 +162,7 @@ def planned(
     name: str, options: Train[C], source: Source | None, group: Group
 ) -> tuple[dict[str, Any], Train[C], Windows, Windows | None]:
     """What run.json keeps, the options resolved, and the windows; what cannot be done is refused."""
+    assert options.data is not None  # only the rounds of DAgger may do without, and fill it in
     dataset = Dataset.open(options.data)
     options = _resolved(options, dataset)
     if source is not None:
@@ -173,7 +181,7 @@ def _plan(name: str, options: Train[Any], dataset: Dataset, group: Group) -> dic
         "policy": name,
         "config": to_plain(options.policy),
         "learn": to_plain(options.learn),
-        "data": str(options.data.resolve()),
+        "data": str(dataset.folder.resolve()),
         "fingerprint": dataset.fingerprint,
         "episodes": _episodes(options, dataset),
         "inputs": list(options.inputs or readable(options.policy, dataset)),

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from understudy.collect.source import Event, Slider, has_screen
+from understudy.collect.source import Event, Slider, require_screen
 
 # The picture stands upright in the window's space, a metre high, its middle at 0; the text stands below it.
 HALF_M = 0.5
@@ -40,10 +40,7 @@ class BulletWindow:
     """
 
     def __init__(self) -> None:
-        if not has_screen():
-            raise RuntimeError(
-                "no window can be opened: there is no display; a screen is needed, or --script"
-            )
+        require_screen()
         from understudy.physics.bullet import started
 
         self._world: Any = started(shown=True)

@@ -77,6 +77,14 @@ def has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def require_screen() -> None:
+    """Raise RuntimeError where no window can be opened, as far as that can be told without opening one."""
+    if not has_screen():
+        raise RuntimeError(
+            "no window can be opened: there is no display; a screen is needed, or --script"
+        )
+
+
 class Stopped(Exception):
     """The person has closed the window: no more episodes."""
 

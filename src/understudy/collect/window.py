@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from understudy.collect.gamepad import PAD
 from understudy.collect.panel import WIDTH_PX, Panel
-from understudy.collect.source import Event, Slider, has_screen
+from understudy.collect.source import Event, Slider, require_screen
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 # A window that is drawn through OpenGL would take the thread's context, which MuJoCo's pictures need.
@@ -46,10 +46,7 @@ class Window:
     asked for."""
 
     def __init__(self, title: str, device: str = "keyboard") -> None:
-        if not has_screen():
-            raise RuntimeError(
-                "no window can be opened: there is no display; a screen is needed, or --script"
-            )
+        require_screen()
         if os.environ.get("SDL_VIDEODRIVER") == "dummy":
             del os.environ["SDL_VIDEODRIVER"]  # which tasks choose for pictures without a window
         pygame.display.quit()

@@ -120,7 +120,7 @@ class Mirrored:
         values = self.dataset.column(key)
         return np.concatenate([values, self.mirror(key, values)])
 
-    def both(self, episodes: Sequence[int]) -> list[int]:
+    def both(self, episodes: Sequence[int] | NDArray[np.int64]) -> list[int]:
         """Numbers of these episodes and of their mirror images."""
         count = len(self.dataset.lengths)
         return [*episodes, *(count + episode for episode in episodes)]

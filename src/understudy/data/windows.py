@@ -141,7 +141,10 @@ class Windows:
         self._taught = None if taught is None else taught[self._rows]  # (n,)
         self._drawn = None if self._taught is None else np.flatnonzero(self._taught)
         if self._drawn is not None and not len(self._drawn):
-            raise ValueError("there is nothing to learn from: no tick of the episodes is taught")
+            raise ValueError(
+                f"there is nothing to learn from: no tick of the episodes is taught, {self._named()}. "
+                "If they were to be held out: --held-out 0, or another --seed"
+            )
         self.tasks = tuple(
             sorted({str(task) for task in dataset.tasks})
         )  # also those not drawn from
@@ -239,6 +242,10 @@ class Windows:
         at = np.searchsorted(left, np.arange(len(targets)))
         following = left[np.minimum(at, len(left) - 1)]
         return np.where((at < len(left)) & (following <= self._last), following, end)
+
+    def _named(self) -> str:
+        first = ", ".join(map(str, self.episodes[:8].tolist()))
+        return f"numbers {first}{' ...' if len(self.episodes) > 8 else ''}"
 
     def _counts(self) -> NDArray[np.int64]:
         """Windows of each episode that are drawn, (E,)."""

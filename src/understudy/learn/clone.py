@@ -17,6 +17,7 @@ from understudy.data.symmetry import MirrorConfig, Mirrored, MirroredFrames
 from understudy.data.windows import Columns, Frames, PastEnd, Windows
 from understudy.learn.group import ALONE, Group
 from understudy.learn.supervised import LearnConfig, averaged_weights, learn
+from understudy.learn.taught import LearnFrom, taught
 from understudy.policies.base import Policy, PolicyConfig
 
 
@@ -26,7 +27,7 @@ def clone(
     learning: LearnConfig,
     mirror: MirrorConfig | None = None,
 ) -> Policy:
-    """Train a policy on all of a dataset and return it with its averaged weights, ready to play.
+    """Train a policy on a dataset's selected episodes and return it with its averaged weights, ready to play.
 
     A dataset of several tasks makes a policy that tells them apart. For progress, a held-out loss,
     checkpoints and resuming iterate over `learn` yourself, or use `understudy train`.
@@ -73,23 +74,25 @@ def windows_of(
     dataset: Dataset,
     *,
     inputs: Sequence[str] = (),
-    episodes: Sequence[int] | None = None,
+    episodes: Sequence[int] | NDArray[np.int64] | None = None,
     mirror: MirrorConfig | None = None,
     batch_size: int = 256,
     seed: int = 0,
     past_end: PastEnd = "left_out",
     group: Group = ALONE,
     frame_bytes: int = 0,
-    taught: NDArray[np.bool_] | None = None,
+    learn_from: LearnFrom = "labels",
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Return a policy's training windows; frames of the cameras it reads are decoded at the first time.
 
-    `inputs` are the observations that it sees, all that it can read by default; with a `mirror` the
+    `inputs` are the observations that it sees, all that it can read by default, and `episodes` those
+    that it learns from, all that no annotation excludes by default; with a `mirror` the
     images of the episodes are learnt from as well. `batch_size` counts the samples of all processes
     of `group` together. Where decoded frames take more than `frame_bytes` (0: any number) of the
-    disk, they are streamed, see `StreamedFrames`. `taught` (ticks,) leaves out ticks of the dataset. `progress(done, total)`
-    counts the frames. Raises ValueError where there is nothing that it can read.
+    disk, they are streamed, see `StreamedFrames`. Of a mixture's episodes only those ticks are learnt
+    that `learn_from` says, see `taught`. `progress(done, total)` counts the frames. Raises ValueError
+    where there is nothing that it can read.
     """
     part = group.part(batch_size)
     keys = tuple(inputs) or readable(config, dataset)
@@ -97,6 +100,8 @@ def windows_of(
         name = type(config).__name__
         raise ValueError(f"{name} can read none of {list(dataset.spec.observations)}")
     spec = dataset.spec.only(keys)
+    episodes = dataset.selected if episodes is None else episodes
+    chosen = taught(dataset, learn_from)
     frames: Frames | None = None
     block = 0
     if spec.cameras:
@@ -108,8 +113,8 @@ def windows_of(
     columns: Columns = dataset
     if mirror is not None and mirror != MirrorConfig():
         columns = Mirrored(dataset, mirror)
-        episodes = columns.both(range(len(dataset)) if episodes is None else episodes)
-        taught = None if taught is None else np.concatenate([taught, taught])
+        episodes = columns.both(episodes)
+        chosen = None if chosen is None else np.concatenate([chosen, chosen])
         if frames is not None:
             frames = MirroredFrames(frames, len(dataset), mirror.mirror_pictures)
     return Windows(
@@ -126,12 +131,14 @@ def windows_of(
         world_size=group.size,
         frames=frames,
         block=block,
-        taught=taught,
+        taught=chosen,
     )
 
 
 def frame_sizes(
-    dataset: Dataset, inputs: Sequence[str], episodes: Sequence[int] | None = None
+    dataset: Dataset,
+    inputs: Sequence[str],
+    episodes: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> list[int]:
     """Return how many bytes the decoded frames of each episode take, of `inputs` that are cameras."""
     cameras = dataset.spec.only(inputs).cameras

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from understudy.actor import MIXTURE, Mixture
+from understudy.actor import Mixture
 from understudy.data.store import Dataset
 from understudy.episode import Episode, Lost
 from understudy.fleet import ExpertActor, PartnerConfig, PolicyActor
@@ -27,7 +26,6 @@ from understudy.spec import Spec
 from understudy.statistics import Estimate, mean
 
 SEEDS = range(10_000)  # where demonstrations and corrections begin; selection and reports follow
-LearnFrom = Literal["labels", "corrections"]
 
 
 @final
@@ -98,7 +96,8 @@ class Round:
     number: int
     episodes: int  # in the dataset
     ticks: int
-    interventions: Estimate | None  # share of this round's ticks at which the expert acted
+    # share of an episode's ticks at which the expert acted, the mean over this round's episodes
+    interventions: Estimate | None
     score: Score
     checkpoint: Path
     is_enough: bool  # the target is met
@@ -163,26 +162,13 @@ def next_seed(dataset: Dataset) -> int:
     return 1 + max((seed for seed in dataset.seeds if seed is not None), default=-1)
 
 
-def taught(dataset: Dataset, which: LearnFrom) -> NDArray[np.bool_] | None:
-    """Which ticks of a dataset to learn from, (ticks,); None: all.
-
-    Of a mixture's episodes those at which the expert gave a label, or, with corrections, acted; of
-    all others every tick.
-    """
-    mixed = np.array([source.startswith(MIXTURE) for source in dataset.sources], np.bool_)
-    given = np.isfinite(dataset.column("label")).all(axis=1)
-    if which == "corrections":
-        given &= dataset.column("intervention").reshape(-1).astype(np.bool_)
-    chosen = given | ~np.repeat(mixed, dataset.lengths)
-    return None if chosen.all() else chosen
-
-
 def _aggregate(
     dataset: Dataset,
     seeds: range,
     collect: Callable[[Sequence[int]], Iterator[Episode | Lost]],
 ) -> tuple[Estimate, tuple[Lost, ...]]:
-    """Append the episodes of the seeds that the dataset does not have; how much the expert acted."""
+    """Append the episodes of the seeds that the dataset does not have; returns the mean share of an
+    episode's ticks at which the expert acted, and what was lost."""
     found = {seed: i for i, seed in enumerate(dataset.seeds) if seed in seeds}
     rest = [seed for seed in seeds if seed not in found]
     lost: list[Lost] = []

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,9 +40,11 @@ from understudy.learn.played import Played, played
 from understudy.learn.ppo import PpoConfig, Progress, improve
 from understudy.learn.reward import Judged
 from understudy.learn.supervised import LearnConfig, TrainingState, averaged_weights, learn
+from understudy.learn.taught import mixed_in
 from understudy.nn.running import RunningMoments
 from understudy.policies.base import Policy, PolicyConfig
 from understudy.policies.stochastic import require_stochastic
+from understudy.spec import STATE, Spec
 from understudy.tasks.base import TaskConfig
 
 PENALISED = (
@@ -87,12 +91,45 @@ class GailConfig:
             raise ValueError("airl's reward is log D - log(1-D), no other: leave reward at both")
 
 
+def demonstrations_in(dataset: Dataset) -> NDArray[np.int64]:
+    """Numbers of the selected episodes that are the expert's alone: a mixture's states are a learner's as well.
+
+    Raises ValueError where there is none.
+    """
+    chosen = dataset.selected
+    found = chosen[~mixed_in(dataset)[chosen]]
+    if not len(found):
+        raise ValueError(
+            f"{dataset.folder} holds no demonstrations: {len(chosen)} of its {len(dataset)} episodes are "
+            "selected, all of mixtures, in whose states the expert would not be: understudy train learns "
+            "what it said there"
+        )
+    return found
+
+
+def seen_in(spec: Spec) -> Spec:
+    """What GAIL sees: all but the pictures. Raises ValueError where nothing is left."""
+    if not spec.vectors:
+        raise ValueError(
+            f"GAIL leaves pictures out and needs vectors, such as {STATE}; the demonstrations show "
+            f"only {', '.join(spec.cameras)}: cloning and DAgger learn from pictures"
+        )
+    return spec.only(spec.vectors)
+
+
 def begun(config: PolicyConfig, dataset: Dataset, gail: GailConfig, seed: int) -> Policy:
     """Return the policy that GAIL begins with: cloned from the demonstrations, or fresh.
 
-    Raises ValueError for a policy without a distribution.
+    Raises ValueError for a policy without a distribution, and where there are no demonstrations or
+    only pictures.
     """
-    windows = windows_of(config, dataset, inputs=dataset.spec.vectors, seed=seed)
+    windows = windows_of(
+        config,
+        dataset,
+        inputs=tuple(seen_in(dataset.spec).observations),
+        episodes=demonstrations_in(dataset),
+        seed=seed,
+    )
     torch.manual_seed(seed)
     policy = config.build(windows.spec)
     require_stochastic(policy)
@@ -120,9 +157,11 @@ def gail(
     """Improve `policy`, see `begun`, until the expert of `dataset` cannot be told from it.
 
     A policy that was cloned keeps its normalisers: `adapts` is False for it. Fleet and reports are
-    PPO's, see `improve`, with the discriminator's accuracy and reward among the facts.
+    PPO's, see `improve`, with the discriminator's accuracy and reward among the facts. Episodes of
+    mixtures are left out, see `demonstrations_in`.
     """
-    shown = played([dataset[int(i)] for i in dataset.selected], policy.spec, policy.config.history)
+    expert = [dataset[int(i)] for i in demonstrations_in(dataset)]
+    shown = played(expert, policy.spec, policy.config.history)
     adversary = Adversary(policy, shown, config, practice)
     yield from improve(policy, task, practice, adversary, fleet=fleet, adapts=adapts, resume=resume)
 

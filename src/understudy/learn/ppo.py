@@ -40,13 +40,13 @@ class PpoConfig:
     """How a policy learns by trying."""
 
     steps: int = 100_000
-    """Steps of the worlds, in all."""
+    """Steps of the worlds, in all; the last round is a whole one, so a few more are played."""
     steps_per_round: int = 2048
     """Steps that are played before the policy is improved on them; episodes are not cut."""
     epochs: int = 10
     """How often a round's steps are gone through, at most."""
     batch_size: int = 256
-    """Steps that one step of the optimiser looks at."""
+    """Steps that one step of the optimiser looks at, at least 2."""
     learning_rate: float = 1e-3
     """Of policy and critic, at the beginning; falls evenly to 0."""
     discount: float = 0.99
@@ -69,9 +69,14 @@ class PpoConfig:
     """Of first weights, starts and all that is drawn."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "steps_per_round", "epochs", "batch_size", "critic_width"):
+        for name in ("steps", "steps_per_round", "epochs", "critic_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise ValueError(
+                f"batch_size must be at least 2, got {self.batch_size}: advantages are normalised "
+                "within a batch"
+            )
         for name in ("learning_rate", "clip", "divergence", "gradient_clip"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -218,7 +223,7 @@ class _Improvement:
                 self._step(rate)
                 sums += torch.stack([surrogate, error, entropy, moved]).detach()
                 done += 1
-            if learns and float(sums[3]) / done > config.divergence:
+            if learns and float(sums[3]) / max(1, done) > config.divergence:
                 break
         self.critic.sight.update(windows[:, -1])
         if self.adapts:

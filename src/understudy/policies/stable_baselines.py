@@ -2,7 +2,8 @@
 
 The zip has the weights as `policy.pth` and, as JSON, what the model was made of; objects stand in that JSON as
 pickles, which are never opened: only their readable remarks are looked at. Read are perceptrons that act: PPO's
-and A2C's (MlpPolicy), SAC's and TD3's. What VecNormalize knows lies in another file, a pickle, and is not read.
+and A2C's (MlpPolicy), SAC's and TD3's, also with noise that depends on the state (`use_sde`), of which the likeliest
+action has none. What VecNormalize knows lies in another file, a pickle, and is not read.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ from understudy.spec import Spec
 WEIGHTS, FACTS = "policy.pth", "data"
 LARGEST = 2**28  # bytes of one part, unpacked
 ACTIVATIONS = {"Tanh": nn.Tanh, "ReLU": nn.ReLU, "ELU": nn.ELU, "LeakyReLU": nn.LeakyReLU}
-# Name of the hidden layers, of the last one if it stands apart, and what the outputs are.
 Kind = Literal["raw", "squashed"]
+# Name of the hidden layers, of the last one if it stands apart, what the outputs are, and the usual activation.
 KINDS: tuple[tuple[str, str, Kind, str], ...] = (
     ("mlp_extractor.policy_net", "action_net", "raw", "Tanh"),  # PPO, A2C
     ("actor.latent_pi", "actor.mu", "squashed", "ReLU"),  # SAC
     ("actor.mu", "", "squashed", "ReLU"),  # TD3
 )
+# SAC with noise that depends on the state: its deviations are one table, and its mean is a stack that ends in a bound.
+BOUNDED: tuple[str, str, Kind, str] = ("actor.latent_pi", "actor.mu.0", "squashed", "ReLU")
+DEVIATIONS = "actor.log_std"
+USUAL_BOUND = 2.0  # stable-baselines3's `clip_mean`
 
 
 @final
@@ -164,12 +169,18 @@ def _network(
         layer = nn.Linear(weight.shape[1], weight.shape[0])
         layer.load_state_dict({"weight": weight, "bias": bias})
         modules += [layer, activation()]
-    return nn.Sequential(*modules[:-1]).eval(), kind
+    modules.pop()
+    if names[-1] == BOUNDED[1]:
+        modules.append(_bound(facts, path))
+    elif kind == "raw" and _option(facts, "squash_output"):
+        kind = "squashed"
+    return nn.Sequential(*modules).eval(), kind
 
 
 def _stack(weights: Mapping[str, Tensor], path: Path) -> tuple[list[str], Kind, str]:
     """Names of the layers that act, what their outputs are, and the usual activation."""
-    for hidden, last, kind, usual in KINDS:
+    is_bounded = DEVIATIONS in weights and f"{BOUNDED[1]}.weight" in weights
+    for hidden, last, kind, usual in (BOUNDED,) if is_bounded else KINDS:
         names = _layers(weights, hidden) + ([last] if f"{last}.weight" in weights else [])
         if names and (not last or names[-1] == last):
             return names, kind, usual
@@ -187,11 +198,25 @@ def _layers(weights: Mapping[str, Tensor], stem: str) -> list[str]:
 
 def _activation(facts: Mapping[str, Any], usual: str, path: Path) -> str:
     """Name of the activation, from the readable remark beside the pickle; the usual one without."""
-    options = facts.get("policy_kwargs")
-    said = options.get("activation_fn") if isinstance(options, dict) else None
+    said = _option(facts, "activation_fn")
     if said is None:
         return usual
     name = re.sub(r"\W+$", "", str(said)).rpartition(".")[2]
     if name not in ACTIVATIONS:
         raise ValueError(f"{path}: activation {said!r}, expected one of {', '.join(ACTIVATIONS)}")
     return name
+
+
+def _bound(facts: Mapping[str, Any], path: Path) -> nn.Module:
+    """The bound of a mean, from the readable option, the usual one without."""
+    said = _option(facts, "clip_mean")
+    most = USUAL_BOUND if said is None else said
+    if not (isinstance(most, int | float) and most > 0):
+        raise ValueError(f"{path}: clip_mean {said!r}, expected a number above 0")
+    return nn.Hardtanh(-most, most)
+
+
+def _option(facts: Mapping[str, Any], name: str) -> Any:
+    """What the model was made with, as its JSON has it in readable words; None where it says nothing."""
+    options = facts.get("policy_kwargs")
+    return options.get(name) if isinstance(options, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
@@ -89,3 +90,12 @@ class TaskConfig(ABC):
     @abstractmethod
     def build(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Build a world; with render_mode "rgb_array" its `render()` gives (Y, X, 3) uint8."""
+
+
+def judges(task: TaskConfig) -> bool:
+    """Whether the worlds of a task say what succeeds. No configuration says it: one is built, and plays a tick."""
+    with closing(task.build()) as world:
+        world.reset(seed=0)
+        world.action_space.seed(0)
+        *_, info = world.step(world.action_space.sample())
+    return info.get("is_success") is not None
