@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from understudy.rows import ROOM, Rows
+from understudy.rows import PICTURES, ROOM, Pictures, Rows
 
 
 def written(rows: Rows, ticks: int, slots=(0, 2)) -> None:
@@ -56,3 +56,20 @@ def test_ticks_without_a_value_are_filled_and_never_one_from_an_earlier_episode(
     rows.write_some("label", slots, np.array([[0.5], [1.5]]))
     rows.advance(slots)
     np.testing.assert_array_equal(rows.read_some("label", 0, np.nan), [[1], [np.nan], [np.nan], [0.5]])  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, PICTURES, PICTURES + 1, 3 * PICTURES])
+def test_pictures_are_returned_as_they_were_when_they_came(count):
+    now = np.zeros((4, 5, 3), np.uint8)
+    pictures = None
+    for number in range(count):
+        now[:] = number
+        if pictures is None:
+            pictures = Pictures(now)
+        else:
+            pictures.add(now)
+    kept = pictures.all()
+    assert kept.shape == (count, 4, 5, 3)
+    np.testing.assert_array_equal(kept[:, 0, 0, 0], np.arange(count))
+    pictures.add(now)
+    assert len(kept) == count

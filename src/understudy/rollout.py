@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from understudy.actor import EXPERT_ACTION, Actor, Decision, Verdict
 from understudy.episode import Episode
-from understudy.rows import Rows
+from understudy.rows import Pictures, Rows
 from understudy.spec import Spec
 
 
@@ -84,7 +84,7 @@ class _Take:
     order: int
     seed: int
     recording: Recording | None
-    frames: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)  # that nobody records
+    frames: dict[str, Pictures] = field(default_factory=dict)  # that nobody records
     executed: list[Any] = field(default_factory=list)
     episode: Episode | None = None
 
@@ -92,8 +92,10 @@ class _Take:
         """Take the next frame of a camera."""
         if self.recording is not None:
             self.recording.frame(key, image)
+        elif key not in self.frames:
+            self.frames[key] = Pictures(image)
         else:
-            self.frames.setdefault(key, []).append(image.copy())
+            self.frames[key].add(image)
 
 
 @final
@@ -268,7 +270,7 @@ class _Run:
             raise ValueError(
                 f"the world of seed {take.seed} put executed_action into the info of some steps only"
             )
-        kept = {key: np.stack(frames) for key, frames in take.frames.items()}
+        kept = {key: frames.all() for key, frames in take.frames.items()}
         return Episode(
             observations={key: rows.read(key, slot) for key in self._spec.vectors} | kept,
             actions=rows.read("action", slot),

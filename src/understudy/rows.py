@@ -1,4 +1,4 @@
-"""The growing rows of episodes that run side by side."""
+"""The growing rows of episodes that run side by side, and the pictures of one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOM = 256  # ticks, at first
+PICTURES = 32  # at first
 
 
 @final
@@ -69,6 +70,31 @@ class Rows:
         for column in self._columns.values():
             column[slot, : self.ticks[slot]] = 0
         self.ticks[slot] = 0
+
+
+@final
+class Pictures:
+    """Pictures (Y, X, 3) of one camera that come one after the other, in one piece of memory.
+
+    Kept as an array each, those of 100 episodes of car-racing, all of them given back, left a process of
+    3.9 GB behind: what torch asks for in between leaves holes that the next picture does not fit into.
+    """
+
+    def __init__(self, first: NDArray[np.uint8]) -> None:
+        self._room = np.empty((PICTURES, *first.shape), np.uint8)
+        self._count = 0
+        self.add(first)
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        """Take a copy of the next one."""
+        if self._count == len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._room[self._count] = picture
+        self._count += 1
+
+    def all(self) -> NDArray[np.uint8]:
+        """Return those so far, (T, Y, X, 3)."""
+        return self._room[: self._count].copy()
 
 
 def _given(name: str) -> str:
