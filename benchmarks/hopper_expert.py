@@ -1,9 +1,11 @@
 """Make the expert of hopper: our PPO with the task's own reward, until it hops well.
 
-    python benchmarks/hopper_expert.py --steps 2000000
+    python benchmarks/hopper_expert.py
 
 After each tenth of the steps the likeliest actions are played from 50 starts that are there to choose by
-(seeds 10,000 to 10,049); the best of ten is written into the package, as safetensors.
+(seeds 10,000 to 10,049); the best of ten is written into the package, as safetensors. How far ahead it looks
+decides: with a discount of 0.99, rounds of 4096 steps and batches of 256 it came to 1,240 in a million steps,
+with these settings to 3,236 in 200,000. That was training seed 1; seed 0 had come to 919 after 240,000.
 """
 
 from __future__ import annotations
@@ -56,16 +58,17 @@ def weights_of(state: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
 def main() -> None:
     """Train, choose, write."""
     parser = argparse.ArgumentParser(description="hopper's expert")
-    parser.add_argument("--steps", type=int, default=2_000_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=600_000)
+    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(1)
     config = PpoConfig(
         steps=given.steps,
-        steps_per_round=4096,
-        batch_size=256,
-        learning_rate=6e-4,
-        discount=0.99,
+        steps_per_round=2048,
+        batch_size=64,
+        learning_rate=3e-4,
+        discount=0.995,
+        divergence=0.1,
         seed=given.seed,
     )
     policy = fresh(GaussianConfig(width=64, depth=2, modes=1), Hopper().spec, given.seed)

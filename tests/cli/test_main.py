@@ -128,6 +128,15 @@ def test_what_keeps_failures_is_said_where_nothing_was_kept(tmp_path, capsys):
     assert "--keep all" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_missing_extra_is_named_without_a_traceback(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    monkeypatch.delitem(sys.modules, "understudy.collect.window", raising=False)
+    monkeypatch.setattr("understudy.collect.source.has_screen", lambda: True)
+    words = ["collect", "--task", "cart-pole", "--device", "keyboard", "--out", str(tmp_path / "a")]
+    assert main(words) == 1
+    assert "pip install 'understudy[teleop]'" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_gymnasium_environment_is_measured_like_any_task(tmp_path, capsys):
     assert main(["evaluate", "random", "--task", "gym:Pendulum-v1", "--episodes", "5",
                  "--videos", "0", "--out", str(tmp_path)]) == 0  # fmt: skip

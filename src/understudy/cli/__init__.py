@@ -72,7 +72,7 @@ def _run(verb: str, rest: list[str]) -> int:
         return _fail("interrupted", 130)
     except BrokenPipeError:
         raise
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
         if os.environ.get("UNDERSTUDY_TRACEBACK"):
             raise
         return _fail(f"{error}", 2 if isinstance(error, ValueError) else 1)
