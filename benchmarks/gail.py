@@ -2,13 +2,13 @@
 
     python benchmarks/gail.py --imitation PYTHON --franka FOLDER [--only CASE ...]
 
-Five training seeds learn from the expert's first demonstrations with the task's recipe. After each round the
+Five training seeds (three on hopper) learn from the expert's first demonstrations with the task's recipe. After each round (each tenth on hopper) the
 likeliest actions are played from 20 starts (seeds 10,000 to 10,019), which no clock counts; seconds and steps
 are those until these reach the target, seconds of one processor, on one thread. `return` is that at the end
 of the recipe, over 200 starts from seed 100,000, the expert's over the same. PYTHON has imitation: as many of
 its trainings, from the same demonstrations and seeds and looked at alike, are timed to the same target; ratio is
 their median over ours, its range from the slowest of ours against the fastest of theirs to the reverse. `-cloned`
-begins with cloning for 1000 steps, whose time counts; `cloning_return` is what that alone reaches. A seed that
+begins with cloning for 1000 steps (5000 on hopper), whose time counts; `cloning_return` is what that alone reaches. A seed that
 never reaches the target counts with all its time, and lowers `reached`. The `franka` cases learn from recorded files in FOLDER, see gail_franka.py.
 """
 
@@ -43,12 +43,10 @@ from understudy.spec import STATE
 from understudy.statistics import pooled_mean, rate
 from understudy.tasks import make_task
 
-SEEDS = [0, 1, 2, 3, 4]
 LOOKS = range(10_000, 10_020)
 STARTS = range(100_000, 100_200)
 CHILD = Path(__file__).parent / "peers" / "imitation_gail.py"
-CLONED = {"clone_steps": 1000}
-CAREFUL = {"critic_rounds": 2, "learning_rate": 3e-4}
+CAREFUL = {"critic_rounds": 2}
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,20 @@ class Case:
     environment: str = ""  # imitation's name of it; "": it is not compared
     their_steps: int = 300_000
     steps: int = 0  # to learn for; 0: those of the recipe
-    cloned: bool = False
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    looks: int = 1  # rounds from one look to the next
+    clone_steps: int = 0  # to begin with; 0: from nothing
 
 
 CASES = {
     "cart-pole": Case("cart-pole", "mlp", 20, 475.0, "CartPole-v1"),
-    "cart-pole-cloned": Case("cart-pole", "mlp", 20, 475.0, cloned=True),
+    "cart-pole-cloned": Case("cart-pole", "mlp", 20, 475.0, clone_steps=1000),
     "pendulum": Case("pendulum", "gaussian", 25, -400.0, "Pendulum-v1"),
-    "pendulum-cloned": Case("pendulum", "gaussian", 25, -400.0, cloned=True),
-    "hopper": Case("hopper", "gaussian", 20, 2000.0, steps=300_000),
-    "hopper-cloned": Case("hopper", "gaussian", 20, 2000.0, steps=300_000, cloned=True),
+    "pendulum-cloned": Case("pendulum", "gaussian", 25, -400.0, clone_steps=1000),
+    "hopper": Case("hopper", "gaussian", 20, 2000.0, steps=300_000, seeds=(0, 1, 2), looks=10),
+    "hopper-cloned": Case(
+        "hopper", "gaussian", 20, 2000.0, steps=300_000, clone_steps=5000, seeds=(0, 1, 2), looks=10
+    ),
 }
 
 
@@ -107,8 +109,11 @@ def returns(policy: Policy, task: str, starts: range) -> NDArray[np.float64]:
 def learnt(case: Case, dataset: Dataset, seed: int) -> Run:
     """Train once with the recipe."""
     recipe, task = RECIPES[case.task], make_task(case.task)
-    config = GailConfig(**{**recipe.gail, **(CLONED if case.cloned else {})})
-    changes = {**(CAREFUL if case.cloned else {}), **({"steps": case.steps} if case.steps else {})}
+    config = GailConfig(**{**recipe.gail, "clone_steps": case.clone_steps})
+    changes = {
+        **(CAREFUL if case.clone_steps else {}),
+        **({"steps": case.steps} if case.steps else {}),
+    }
     practice = PpoConfig(**{**recipe.practice, **changes, "seed": seed})
     kind = find_policy(case.policy)
     fields = {key: value for key, value in recipe.policy.items() if hasattr(kind(), key)}
@@ -116,19 +121,20 @@ def learnt(case: Case, dataset: Dataset, seed: int) -> Run:
     policy = begun(kind(**fields), dataset, config, seed)
     spent = time.process_time() - began
     enough: tuple[float, int] | None = None
-    steps = 0
-    cloning = returns(policy, case.task, STARTS) if case.cloned else np.zeros(0)
-    if case.cloned and returns(policy, case.task, LOOKS).mean() >= case.target:
+    steps = rounds = 0
+    cloning = returns(policy, case.task, STARTS) if case.clone_steps else np.zeros(0)
+    if case.clone_steps and returns(policy, case.task, LOOKS).mean() >= case.target:
         enough = (spent, 0)
-    reports = gail(policy, dataset, task, config, practice, adapts=not case.cloned)
+    reports = gail(policy, dataset, task, config, practice, adapts=not case.clone_steps)
     while True:
         began = time.process_time()
         report = next(reports, None)
         spent += time.process_time() - began
         if report is None:
             break
-        steps = report.step
-        if enough is None and returns(policy, case.task, LOOKS).mean() >= case.target:
+        steps, rounds = report.step, rounds + 1
+        is_due = enough is None and rounds % case.looks == 0
+        if is_due and returns(policy, case.task, LOOKS).mean() >= case.target:
             enough = (spent, steps)
     seconds, needed = enough or (spent, steps)
     print(
@@ -155,7 +161,7 @@ def theirs(case: Case, dataset: Dataset, python: str, folder: Path) -> list[tupl
         terminated=[episode.terminated for episode in episodes],
     )
     found = []
-    for seed in SEEDS:
+    for seed in case.seeds:
         asked = {
             "environment": case.environment,
             "demonstrations": str(file),
@@ -184,31 +190,32 @@ def rows_of(name: str, folder: Path, python: str) -> list[results.Row]:
     """The rows of one case."""
     case = CASES[name]
     dataset = shown(case, folder)
-    runs = [learnt(case, dataset, seed) for seed in SEEDS]
+    seeds = list(case.seeds)
+    runs = [learnt(case, dataset, seed) for seed in seeds]
     ours = [run.seconds for run in runs]
     task = make_task(case.task)
     expert = [e.rewards.sum() for e in Here().rollouts(task, ExpertActor(), STARTS)]
     rows = [
         results.estimate_row(
-            name, "return", pooled_mean([r.returns for r in runs]), "return", SEEDS
+            name, "return", pooled_mean([r.returns for r in runs]), "return", seeds
         ),
         results.estimate_row(
             name, "return_of_expert", pooled_mean([np.array(expert)]), "return", []
         ),
-        results.estimate_row(name, "reached", rate([run.reached for run in runs]), "share", SEEDS),
-        results.median_row(name, "seconds_to_return", ours, "s", SEEDS),
-        results.median_row(name, "steps_to_return", [run.steps for run in runs], "steps", SEEDS),
+        results.estimate_row(name, "reached", rate([run.reached for run in runs]), "share", seeds),
+        results.median_row(name, "seconds_to_return", ours, "s", seeds),
+        results.median_row(name, "steps_to_return", [run.steps for run in runs], "steps", seeds),
     ]
-    if case.cloned:
+    if case.clone_steps:
         begun_with = pooled_mean([run.cloning for run in runs])
-        rows.append(results.estimate_row(name, "cloning_return", begun_with, "return", SEEDS))
+        rows.append(results.estimate_row(name, "cloning_return", begun_with, "return", seeds))
     if case.environment and python:
         peer = theirs(case, dataset, python, folder)
         took, came = [seconds for seconds, _ in peer], [reached for _, reached in peer]
         ratio = median(took) / median(ours)
         rows += [
-            results.median_row(name, "imitation_seconds", took, "s", SEEDS),
-            results.estimate_row(name, "imitation_reached", rate(came), "share", SEEDS),
+            results.median_row(name, "imitation_seconds", took, "s", seeds),
+            results.estimate_row(name, "imitation_reached", rate(came), "share", seeds),
             results.Row(
                 case=name,
                 metric="ratio_to_imitation",
@@ -217,7 +224,7 @@ def rows_of(name: str, folder: Path, python: str) -> list[results.Row]:
                 high=max(took) / min(ours),
                 n=len(runs),
                 unit="ratio",
-                seeds=SEEDS,
+                seeds=seeds,
             ),
         ]
     return rows

@@ -55,7 +55,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             policy=SMALL,
             gail={
                 "method": "airl",
-                "updates": 8,
+                "updates": 4,
                 "pairs": 256,
                 "discriminator_rate": 5e-3,
                 "penalty": 1.0,
@@ -84,8 +84,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "hopper": Recipe(
             policy=SMALL,
-            gail={"updates": 16, "penalty": 10.0},
-            practice={"steps": 1_000_000, "steps_per_round": 4096, "learning_rate": 6e-4},
+            gail={"updates": 8, "penalty": 10.0},
+            practice={
+                "steps": 1_000_000,
+                "steps_per_round": 2048,
+                "batch_size": 64,
+                "learning_rate": 3e-4,
+                "discount": 0.995,
+                "divergence": 0.1,
+            },
         ),
     }
 )
