@@ -6,8 +6,9 @@ The demonstrations are laps of the expert, from seeds 0 on, at 25 commands a sec
 as many as the first demonstrations of this kind. The expert is measured on 100 tracks from seed 100,000,
 without pictures; what is learnt on the same tracks, with each of three training seeds. DAgger begins
 with the 5 laps, and in 5 rounds of 5 laps lets the learner drive and learns what the expert would have
-done, each round from the weights of the last; it is compared with cloning those 5 laps, and with cloning 20, by
-the same tracks (p is that of the paired test, on the means of the training seeds). Minutes are the processor time of collecting and training on one thread. What lies in --folder is not made again, so that
+done, each round from the weights of the last; it is compared with cloning those 5 laps, and with cloning
+20, by the same tracks (p is that of the paired test, on the means of the training seeds). Minutes are the
+processor time of collecting and training on one thread. What lies in --folder is not made again, so that
 cases and seeds can run apart; the rows of cases that are whole are written. `recipe.json` beside each
 run says how it was trained and at which commit, and a run of another recipe is refused. Drawing is timed
 on frames of the expert's first lap, Gymnasium's picture and ours in turn.
