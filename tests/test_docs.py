@@ -85,6 +85,8 @@ def test_the_python_of_a_page_names_only_what_there_is(page):
                 there = vars(import_module(str(node.module)))
                 assert {name.name for name in node.names} <= there.keys(), node.module
                 bound |= {name.asname or name.name for name in node.names}
+            elif isinstance(node, ast.Import):
+                bound |= {import_module(name.name).__name__ for name in node.names}
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 bound.add(node.id)
         used = {node.id for node in nodes if isinstance(node, ast.Name)}

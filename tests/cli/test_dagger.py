@@ -102,7 +102,8 @@ def test_a_dataset_may_have_any_name(name, tmp_path, monkeypatch):
 
 
 def test_an_expert_that_does_not_succeed_shows_as_often_as_asked(tmp_path):
-    words = ["--run", str(tmp_path / "run"), "--task", "hopper", "--demonstrations", "2"]
+    words = ["--run", str(tmp_path / "run"), "--demonstrations", "2"]
+    words += ["--task", "panda-trace:demonstrations=mixed,spacing_m=0.05"]
     small = ["--rounds", "0", "--steps", "5", "--width", "16", "--starts", "1"]
     assert main(["dagger", "mlp", *words, *small]) == 0
     shown = Dataset.open(tmp_path / "run" / "data")

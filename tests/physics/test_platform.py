@@ -20,7 +20,8 @@ def test_only_linux_is_told_to_draw_without_a_screen(system):
 def test_where_mujoco_was_imported_too_early_to_draw_the_remedy_is_said():
     code = (
         "import os; [os.environ.pop(name, None) for name in ('MUJOCO_GL', 'DISPLAY')];"
-        "import mujoco; from tests.physics.test_arm import MujocoArm, SCENE;"
+        "import mujoco; from tests.scenes import SCENE;"
+        "from understudy.physics.mujoco import MujocoArm;"
         "MujocoArm(SCENE).render('front', 64, 64)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
