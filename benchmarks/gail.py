@@ -2,14 +2,16 @@
 
     python benchmarks/gail.py --imitation PYTHON --franka FOLDER [--only CASE ...]
 
-Five training seeds (three on hopper) learn from the expert's first demonstrations with the task's recipe. After each round (each tenth on hopper) the
-likeliest actions are played from 20 starts (seeds 10,000 to 10,019), which no clock counts; seconds and steps
-are those until these reach the target, seconds of one processor, on one thread. `return` is that at the end
-of the recipe, over 200 starts from seed 100,000, the expert's over the same. PYTHON has imitation: as many of
-its trainings, from the same demonstrations and seeds and looked at alike, are timed to the same target; ratio is
-their median over ours, its range from the slowest of ours against the fastest of theirs to the reverse. `-cloned`
-begins with cloning for 1000 steps (5000 on hopper), whose time counts; `cloning_return` is what that alone reaches. A seed that
-never reaches the target counts with all its time, and lowers `reached`. The `franka` cases learn from recorded files in FOLDER, see gail_franka.py.
+Five training seeds (three on hopper) learn from the expert's first demonstrations with the task's
+recipe. After each round (each tenth on hopper) the likeliest actions are played from 20 starts (seeds
+10,000 to 10,019), which no clock counts; seconds and steps are those until these reach the target,
+seconds of one processor, on one thread. `return` is that at the end of the recipe, over 200 starts from
+seed 100,000, the expert's over the same. PYTHON has imitation: as many of its trainings, from the same
+demonstrations and seeds and looked at alike, are timed to the same target; ratio is their median over
+ours, its range from the slowest of ours against the fastest of theirs to the reverse. `-cloned` begins
+with cloning for 1000 steps (5000 on hopper), whose time counts; `cloning_return` is what that alone
+reaches. A seed that never reaches the target counts with all its time, and lowers `reached`.
+The `franka` cases learn from recorded files in FOLDER, see gail_franka.py.
 """
 
 from __future__ import annotations
