@@ -25,7 +25,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "default": Recipe(policy=SMALL),
         "cart-pole": Recipe(
             policy=SMALL,
-            gail={"updates": 16, "discriminator_rate": 5e-3, "penalty": 1.0},
+            gail={"updates": 16, "pairs": 256, "discriminator_rate": 5e-3, "penalty": 1.0},
             practice={
                 "steps": 20_000,
                 "steps_per_round": 1024,
