@@ -160,7 +160,7 @@ def test_ending_is_worth_what_the_expert_makes_of_it(poles, shown_ends):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"reward": "positive", "regulariser": "none"}, {"method": "airl"}],
+    [{}, {"reward": "positive", "regulariser": "none", "pairs": 512}, {"method": "airl"}],
     ids=["recipe", "positive", "airl"],
 )
 def test_it_learns_to_hold_a_pole_up_from_demonstrations_alone(poles, changes):
