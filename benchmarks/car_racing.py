@@ -30,7 +30,7 @@ from pusht import understudy
 
 from understudy.data.formats.car_racing import MIRROR, MIRROR_PICTURES
 from understudy.evaluate.measure import Report
-from understudy.statistics import paired_test, pooled_mean
+from understudy.statistics import Estimate, Interval, paired_test, pooled_mean
 from understudy.tasks import make_task
 
 BLIND = "car-racing:observe=state"  # draws nothing
@@ -178,7 +178,7 @@ def rows_of(name: str, folder: Path) -> list[results.Row]:
         return rows
     minutes = [minutes_of(name, seed, folder) for seed in case.seeds]
     rows.append(results.median_row(name, "train_minutes", minutes, "min", learnt))
-    return [*rows, *compared(name, returns.value, folder)]
+    return [*rows, *compared(name, returns, folder)]
 
 
 def minutes_of(name: str, seed: int, folder: Path) -> float:
@@ -192,13 +192,15 @@ def minutes_of(name: str, seed: int, folder: Path) -> float:
     )
 
 
-def compared(name: str, mean: float, folder: Path) -> list[results.Row]:
+def compared(name: str, returns: Estimate, folder: Path) -> list[results.Row]:
     """The share of the expert's return, and what DAgger returns above cloning."""
     rows = []
     expert = report_of(place_of("expert-25hz", 0, folder))
     if expert.exists():
-        share = mean / Report.from_json(expert).mean_score.value
-        rows.append(results.median_row(name, "share_of_expert", [share], "share", SEEDS))
+        whole = Report.from_json(expert).mean_score.value  # whose own interval is 5 wide
+        low, high = returns.interval.low / whole, returns.interval.high / whole
+        share = Estimate(returns.value / whole, Interval(low, high), returns.n)
+        rows.append(results.estimate_row(name, "share_of_expert", share, "share", SEEDS))
     for other in ("cloning-5", "cloning") if name == "dagger" else ():
         files = [report_of(place_of(other, seed, folder)) for seed in SEEDS]
         if all(file.exists() for file in files):

@@ -18,8 +18,8 @@ AHEAD = 10  # ticks over which it is judged whether a path rests, and where it g
 # Of a usual tick's way: who moves less in AHEAD ticks rests; places that are nearer are one.
 STILL, NEAR = 1.0, 2.0
 NEIGHBOURS, MOST_ROWS = 64, 20_000  # looked at
-# Shares from which on it is said: raise-and-lower of kuka-sliders has 58 % that part, seen by its joints alone, and
-# none with its tape; a figure-8 2 %, mountain-car's expert 3 %, all other tasks' experts none.
+# Shares from which on it is said: raise-and-lower of kuka-sliders has 58 % that part, seen by its joints alone; a
+# figure-8 2 %, mountain-car's expert 3 %, those of cart-pole, pendulum, panda-grasp and two-arm-transfer none.
 MUCH_REST, MUCH_PARTING = 0.01, 0.1
 
 
