@@ -219,7 +219,7 @@ def above(name: str, other: str, folder: Path) -> list[results.Row]:
     p = paired_test(np.mean(mine, axis=0), np.mean(theirs, axis=0))
     return [
         results.estimate_row(name, metric, difference, "return", SEEDS),
-        results.median_row(name, f"{metric}_p", [p], "p", SEEDS),
+        results.estimate_row(name, f"{metric}_p", Estimate(p, Interval(p, p), TRACKS), "p", SEEDS),
     ]
 
 
